@@ -1,0 +1,8 @@
+"""Application of tenants and users."""
+
+from django.apps import AppConfig
+
+
+class AccountsConfig(AppConfig):
+    name = "accounts"
+    verbose_name = "Access"

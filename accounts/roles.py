@@ -1,0 +1,54 @@
+"""The one table of permissions: what the least role is for each thing a person can do.
+
+Names are Django's (`app.action_model`), so the admin site asks this table without knowing it. What is
+not listed, nobody but platform staff (superusers) may do.
+"""
+
+from typing import Any
+
+from django.contrib.auth.backends import ModelBackend
+from django.contrib.auth.models import AnonymousUser
+from django.db.models import Model
+
+from accounts.models import Role, User
+
+RANK = {Role.VIEWER: 1, Role.OPERATOR: 2, Role.ADMIN: 3}
+
+LEAST_ROLE = {
+    "devices.view_device": Role.VIEWER,
+    "devices.view_devicestate": Role.VIEWER,
+    "telemetry.view_telemetry": Role.VIEWER,
+    "devices.add_device": Role.OPERATOR,
+    "devices.change_device": Role.OPERATOR,
+    "devices.delete_device": Role.OPERATOR,
+    "telemetry.view_rejectedmessage": Role.OPERATOR,
+    "telemetry.change_rejectedmessage": Role.OPERATOR,
+    "accounts.view_user": Role.ADMIN,
+    "accounts.add_user": Role.ADMIN,
+    "accounts.change_user": Role.ADMIN,
+    "accounts.view_tenant": Role.ADMIN,
+    "accounts.change_tenant": Role.ADMIN,
+}
+
+
+def allows(role: str, permission: str) -> bool:
+    """Whether `role` is enough for `permission`."""
+    least = LEAST_ROLE.get(permission)
+    return least is not None and RANK[Role(role)] >= RANK[least]
+
+
+class RoleBackend(ModelBackend):
+    """Logs in by e-mail and password; grants permissions by role instead of by group."""
+
+    def get_all_permissions(
+        self, user_obj: User | AnonymousUser, obj: Model | None = None  # type: ignore[override]
+    ) -> set[str]:
+        if isinstance(user_obj, AnonymousUser) or not user_obj.is_active:
+            return set()
+        return {name for name in LEAST_ROLE if allows(user_obj.role, name)}
+
+    def has_perm(self, user_obj: Any, perm: str, obj: Model | None = None) -> bool:
+        return user_obj.is_active and not user_obj.is_anonymous and allows(user_obj.role, perm)
+
+    def has_module_perms(self, user_obj: Any, app_label: str) -> bool:
+        return any(name.startswith(f"{app_label}.") for name in self.get_all_permissions(user_obj))

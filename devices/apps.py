@@ -1,0 +1,8 @@
+"""Application of the fleet."""
+
+from django.apps import AppConfig
+
+
+class DevicesConfig(AppConfig):
+    name = "devices"
+    verbose_name = "Fleet"

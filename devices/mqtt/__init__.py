@@ -1,0 +1,1 @@
+"""MQTT 5 towards a broker. Knows topics and packets, no model and no database."""

@@ -1,0 +1,277 @@
+"""All settings, read from the environment (and `.env`) here and nowhere else.
+
+A value that cannot be understood does not raise here: it is noted in `PROBLEMS`, its default is used
+so that Django can load, and `iotplatform/checks.py` turns the note into a check error with a hint.
+"""
+
+import secrets
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import environ
+from django.core.exceptions import ImproperlyConfigured
+from django.urls import reverse_lazy
+
+from iotplatform import embedded
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+env = environ.Env()
+environ.Env.read_env(BASE_DIR / ".env")
+
+PROBLEMS: list[tuple[str, str]] = []
+"""(environment variable, what is wrong with it), for `iotplatform/checks.py`."""
+
+
+def read(kind: Callable[..., Any], name: str, default: Any) -> Any:
+    """The variable `name` as `kind` reads it; unset and empty both mean `default`."""
+    if not env.str(name, default=""):
+        return default
+    try:
+        return kind(name)
+    except (ValueError, ImproperlyConfigured) as error:
+        PROBLEMS.append((name, str(error)))
+        return default
+
+
+# The process -----------------------------------------------------------------------------------
+
+DATABASE_URL = read(env.str, "DATABASE_URL", "")
+# Nothing configured is a trial on this machine. A configured database may hold real data, so from
+# there on debugging has to be asked for.
+DEBUG = read(env.bool, "DEBUG", not DATABASE_URL)
+LOCAL_DIR = Path(read(env.str, "LOCAL_DIR", str(BASE_DIR / ".local"))).resolve()
+BIND = read(env.str, "BIND", "127.0.0.1")
+PORT = read(env.int, "PORT", 8000)
+
+ALLOWED_HOSTS = read(env.list, "ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"] if DEBUG else [])
+CSRF_TRUSTED_ORIGINS = read(env.list, "CSRF_TRUSTED_ORIGINS", [])
+CORS_ALLOWED_ORIGINS = read(env.list, "CORS_ALLOWED_ORIGINS", [])
+
+
+def secret(name: str) -> str:
+    """The secret `name`; in a trial a random one is made once and kept in LOCAL_DIR."""
+    if value := env.str(name, default=""):
+        return value
+    if not DEBUG:
+        # Never used: the check of secrets stops the start. Django only has to load until then.
+        return secrets.token_urlsafe(48)
+    LOCAL_DIR.mkdir(parents=True, exist_ok=True)
+    path = LOCAL_DIR / name.lower()
+    if not path.exists():
+        path.touch(mode=0o600)
+        path.write_text(secrets.token_urlsafe(48))
+    return path.read_text()
+
+
+SECRET_KEY = secret("SECRET_KEY")
+JWT_SECRET = secret("JWT_SECRET")
+
+# MQTT ------------------------------------------------------------------------------------------
+
+MQTT_PORT = read(env.int, "MQTT__PORT", 1883)
+MQTT_EMBEDDED = not env.str("MQTT__HOST", default="")
+MQTT_HOST = read(env.str, "MQTT__HOST", "127.0.0.1")
+MQTT_USERNAME = read(env.str, "MQTT__USERNAME", "")
+MQTT_PASSWORD = read(env.str, "MQTT__PASSWORD", "")
+MQTT_TLS = read(env.bool, "MQTT__TLS", False)
+MQTT_CA = read(env.str, "MQTT__CA", "")
+MQTT_TOPIC = read(env.str, "MQTT__TOPIC", "+/devices/+/telemetry")
+MQTT_CLIENT_ID = read(env.str, "MQTT__CLIENT_ID", "iotplatform")
+
+# The embedded broker speaks 3.1.1 to devices on MQTT__PORT and MQTT 5 to the platform beside it.
+MQTT_PLATFORM_PORT = MQTT_PORT + 1 if MQTT_EMBEDDED else MQTT_PORT
+
+# Ingest ----------------------------------------------------------------------------------------
+
+AUTO_REGISTER = read(env.bool, "AUTO_REGISTER", True)
+DEDUPE_DAYS = read(env.int, "DEDUPE_DAYS", 7)
+HISTORY_DAYS = read(env.int, "HISTORY_DAYS", 400)
+MAX_PAYLOAD = read(env.int, "MAX_PAYLOAD", 256 * 1024)
+AUTH_DEMO = read(env.bool, "AUTH_DEMO", False)
+
+# Database --------------------------------------------------------------------------------------
+
+
+def database(url: str) -> dict[str, Any]:
+    """Django's description of the database at `url`, or of the embedded one."""
+    if not url:
+        return embedded.database_settings(LOCAL_DIR)
+    scheme, separator, rest = url.partition("://")
+    # `postgresql+asyncpg://`, as the service before this one wrote it.
+    try:
+        parsed = env.db_url_config(scheme.split("+")[0] + separator + rest)
+    except (ValueError, ImproperlyConfigured) as error:
+        PROBLEMS.append(("DATABASE_URL", str(error)))
+        parsed = {}
+    if parsed.get("ENGINE") != "django.db.backends.postgresql":
+        if parsed:
+            PROBLEMS.append(("DATABASE_URL", f"“{scheme}” is not PostgreSQL."))
+        parsed = {"ENGINE": "django.db.backends.postgresql", "NAME": "unconfigured"}
+    return parsed
+
+
+DATABASES = {
+    "default": {
+        "CONN_MAX_AGE": 60,
+        "CONN_HEALTH_CHECKS": True,
+        **database(DATABASE_URL),
+    }
+}
+DATABASES["default"]["OPTIONS"] = {
+    "connect_timeout": 5,
+    # A server that vanished without a word is noticed in seconds, not after TCP's two hours.
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+    "application_name": f"iotplatform@{socket.gethostname()}",
+    **DATABASES["default"].get("OPTIONS", {}),
+}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# Applications ----------------------------------------------------------------------------------
+
+INSTALLED_APPS = [
+    "unfold",
+    "unfold.contrib.filters",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "accounts",
+    "devices",
+    "telemetry",
+    "iotplatform",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+ROOT_URLCONF = "iotplatform.urls"
+WSGI_APPLICATION = "iotplatform.wsgi.application"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+# Accounts --------------------------------------------------------------------------------------
+
+AUTH_USER_MODEL = "accounts.User"
+# E-mail is unique by a constraint on its lower case, which this check does not know.
+SILENCED_SYSTEM_CHECKS = ["auth.W004"]
+AUTHENTICATION_BACKENDS = ["accounts.roles.RoleBackend"]
+PASSWORD_HASHERS = [
+    "django.contrib.auth.hashers.Argon2PasswordHasher",
+    "django.contrib.auth.hashers.PBKDF2PasswordHasher",
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
+]
+
+# Language, time, files -------------------------------------------------------------------------
+
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"
+USE_TZ = True
+
+STATIC_URL = "static/"
+STATIC_ROOT = BASE_DIR / "staticfiles"
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {
+        "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
+        if DEBUG
+        else "whitenoise.storage.CompressedManifestStaticFilesStorage"
+    },
+}
+WHITENOISE_USE_FINDERS = DEBUG
+
+# HTTPS: production sits behind a proxy that ends TLS (docs/https.md) -----------------------------
+
+if not DEBUG:
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+SESSION_COOKIE_SECURE = not DEBUG
+CSRF_COOKIE_SECURE = not DEBUG
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"},
+    },
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": read(env.str, "LOG_LEVEL", "INFO")},
+}
+
+# The operator's console ------------------------------------------------------------------------
+
+UNFOLD = {
+    "SITE_TITLE": "IoT platform",
+    "SITE_HEADER": "IoT platform",
+    "SITE_SYMBOL": "sensors",
+    "SHOW_HISTORY": True,
+    "SIDEBAR": {
+        "show_search": True,
+        "navigation": [
+            {
+                "title": "Fleet",
+                "items": [
+                    {
+                        "title": "Devices",
+                        "icon": "sensors",
+                        "link": reverse_lazy("admin:devices_device_changelist"),
+                    },
+                    {
+                        "title": "Rejected messages",
+                        "icon": "report",
+                        "link": reverse_lazy("admin:telemetry_rejectedmessage_changelist"),
+                    },
+                ],
+            },
+            {
+                "title": "Access",
+                "items": [
+                    {
+                        "title": "Users",
+                        "icon": "person",
+                        "link": reverse_lazy("admin:accounts_user_changelist"),
+                    },
+                    {
+                        "title": "Tenants",
+                        "icon": "apartment",
+                        "link": reverse_lazy("admin:accounts_tenant_changelist"),
+                    },
+                ],
+            },
+        ],
+    },
+}

@@ -1,0 +1,119 @@
+"""History of the fleet: readings, the receipts that make them unique, and rejected messages."""
+
+from django.contrib.postgres.indexes import BrinIndex
+from django.db import models
+
+from accounts.models import Tenant, User
+from devices.models import Device
+from telemetry.reasons import Reason
+
+MSG_ID_LENGTH = 64
+
+
+class TelemetryQuerySet(models.QuerySet["Telemetry"]):
+    def visible_to(self, user: User) -> "TelemetryQuerySet":
+        """Readings of the devices that `user` can see."""
+        return self.filter(device__in=Device.objects.visible_to(user))
+
+    def newest(self) -> "TelemetryQuerySet":
+        return self.order_by("-ts", "-id")
+
+
+class Telemetry(models.Model):
+    """One reading of one device at one moment.
+
+    The table is partitioned by week of `ts` and its key in the database is (device, ts, id); Django
+    believes `id` is the key. There is no foreign key in the database: checking one costs a third of
+    the throughput, and `maintain` erases a deleted device's readings itself.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    device = models.ForeignKey(
+        Device, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="+"
+    )
+    ts = models.DateTimeField("time")
+    msg_id = models.CharField(max_length=MSG_ID_LENGTH, db_collation="C")
+    received_at = models.DateTimeField()
+    payload = models.JSONField()
+
+    objects = TelemetryQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = "reading"
+
+    def __str__(self) -> str:
+        return f"{self.device_id} {self.ts:%Y-%m-%d %H:%M:%S}"
+
+
+class Receipt(models.Model):
+    """That message `msg_id` of a device is stored: the UNIQUE of the platform, kept DEDUPE_DAYS.
+
+    Apart from `Telemetry` so that the unique index stays small while history grows. `digest` tells a
+    repetition of the same message from another message under a used id.
+    """
+
+    pk = models.CompositePrimaryKey("device_id", "msg_id")
+    device = models.ForeignKey(
+        Device, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="+"
+    )
+    msg_id = models.CharField(max_length=MSG_ID_LENGTH, db_collation="C")
+    digest = models.BigIntegerField()
+    received_at = models.DateTimeField()
+
+    class Meta:
+        indexes = [
+            # `maintain` prunes by age; rows arrive in that order, so block ranges are enough.
+            BrinIndex(fields=["received_at"], name="receipt_by_time", autosummarize=True),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.device_id} {self.msg_id}"
+
+
+class RejectedMessageQuerySet(models.QuerySet["RejectedMessage"]):
+    def visible_to(self, user: User) -> "RejectedMessageQuerySet":
+        """Platform staff see all, also those of no tenant; others those of their tenant."""
+        return self if user.is_superuser else self.filter(tenant=user.tenant_id)
+
+    def open(self) -> "RejectedMessageQuerySet":
+        return self.filter(resolved_at__isnull=True)
+
+
+class RejectedMessage(models.Model):
+    """A message that could not be stored, as it came, for a person to look into and replay."""
+
+    tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, null=True, related_name="+")
+    device_uid = models.CharField(max_length=128, blank=True)
+    received_at = models.DateTimeField()
+    topic = models.BinaryField()
+    payload = models.BinaryField()
+    reason = models.CharField(max_length=32, choices=Reason.choices)
+    detail = models.TextField(blank=True)
+    resolved_at = models.DateTimeField(null=True, blank=True)
+
+    objects = RejectedMessageQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-received_at", "-id"]
+        indexes = [
+            # RejectedMessageAdmin: a tenant's list, newest first.
+            models.Index(fields=["tenant", "-received_at", "-id"], name="rejected_by_tenant"),
+            # The list of platform staff, and `maintain`.
+            models.Index(fields=["-received_at", "-id"], name="rejected_by_time"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.reason} {self.received_at:%Y-%m-%d %H:%M:%S}"
+
+
+class BrokerSession(models.Model):
+    """Which filters a client id of ours last subscribed, so that unwanted ones can be given back.
+
+    A broker keeps a persistent session's subscriptions and offers no way to list them.
+    """
+
+    client_id = models.CharField(max_length=128, primary_key=True)
+    filters = models.JSONField(default=list)
+
+    def __str__(self) -> str:
+        return self.client_id

@@ -1,0 +1,34 @@
+"""Why a message can never be stored. One word for machines, one sentence for people."""
+
+from django.db import models
+
+
+class Reason(models.TextChoices):
+    """The reason of a `RejectedMessage`."""
+
+    TOO_LARGE = "too_large", "The message is larger than MAX_PAYLOAD."
+    NOT_UTF8 = "not_utf8", "The text is not UTF-8."
+    NUL = "nul", "The text contains a NUL character."
+    TOO_DEEP = "too_deep", "Brackets are nested too deep."
+    NOT_FINITE = "not_finite", "NaN and Infinity are not JSON."
+    NUMBER = "number", "A number is too large, too small or too long."
+    BAD_MSG_ID = "bad_msg_id", "msg_id must be a string of 1 to 64 characters or an integer."
+    TOO_OLD = "too_old", "The time is further back than HISTORY_DAYS."
+    MSG_ID_REUSED = "msg_id_reused", "Another message with this msg_id is already stored."
+    BAD_STATUS = "bad_status", "The status is neither online nor offline."
+    MALFORMED_TOPIC = "malformed_topic", "The topic is not tenant/devices/uid/telemetry."
+    MALFORMED_PACKET = "malformed_packet", "The MQTT packet cannot be read."
+    UNKNOWN_TENANT = "unknown_tenant", "There is no such tenant."
+    UNKNOWN_DEVICE = "unknown_device", "There is no such device, and AUTO_REGISTER is off."
+    FOREIGN_DEVICE = "foreign_device", "The device belongs to another tenant than the topic says."
+    DEVICE_DISABLED = "device_disabled", "The device is disabled or deleted."
+    DATABASE = "database", "The database refuses this message."
+
+
+class Rejected(Exception):  # noqa: N818 - an outcome with a name, as Http404 is
+    """This message can never be stored; its bytes are kept as a `RejectedMessage`."""
+
+    def __init__(self, reason: Reason, detail: str = "") -> None:
+        super().__init__(reason, detail)
+        self.reason = reason
+        self.detail = detail
