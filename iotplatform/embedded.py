@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 from django.conf import settings
 
@@ -70,8 +71,11 @@ class Postgres:
     @property
     def url(self) -> str:
         """The address as DATABASE_URL takes it."""
-        host = str(self.socket_dir).replace("/", "%2F")
-        return f"postgresql://postgres@{host}:5432/postgres"
+        return self.url_of("postgres")
+
+    def url_of(self, database: str) -> str:
+        """The address of `database` on this server, which need not exist yet."""
+        return f"postgresql://postgres@/{database}?host={quote(str(self.socket_dir))}&port=5432"
 
     @contextmanager
     def running(self) -> Iterator[None]:
