@@ -24,7 +24,12 @@ class TenantQuerySet(models.QuerySet["Tenant"]):
 class Tenant(models.Model):
     """A customer of the platform; the first level of every topic of its devices."""
 
-    slug = models.CharField(max_length=128, unique=True, validators=[validate_slug])
+    slug = models.CharField(
+        max_length=128,
+        unique=True,
+        validators=[validate_slug],
+        help_text="The first level of the topics of its devices. Never changes.",
+    )
     name = models.CharField(max_length=255)
 
     objects = TenantQuerySet.as_manager()
@@ -33,7 +38,8 @@ class Tenant(models.Model):
         ordering = ["slug"]
         constraints = [
             models.CheckConstraint(
-                condition=models.Q(slug__regex=rf"^{SLUG_PATTERN}$"), name="tenant_slug_is_topic_level"
+                condition=models.Q(slug__regex=rf"^{SLUG_PATTERN}$"),
+                name="tenant_slug_is_topic_level",
             ),
         ]
 
@@ -51,8 +57,12 @@ class Role(models.TextChoices):
 
 class UserQuerySet(models.QuerySet["User"]):
     def visible_to(self, user: "User") -> "UserQuerySet":
-        """Platform staff see everybody, others the people of their tenant."""
-        return self if user.is_superuser else self.filter(tenant=user.tenant_id)
+        """Platform staff see everybody, others the people of their tenant.
+
+        Staff who belong to a tenant are hidden from it: whoever can change a person's password can
+        become that person.
+        """
+        return self if user.is_superuser else self.filter(tenant=user.tenant_id, is_superuser=False)
 
 
 class UserManager(BaseUserManager["User"].from_queryset(UserQuerySet)):  # type: ignore[misc]
@@ -69,19 +79,22 @@ class UserManager(BaseUserManager["User"].from_queryset(UserQuerySet)):  # type:
 
     def get_by_natural_key(self, username: str | None) -> "User":
         """The person with this e-mail address, however its letters are cased."""
-        found: User = self.get(email__iexact=username)
+        # Lower, as in the unique constraint: upper case makes one of letters that differ there.
+        found: User = self.alias(lower=Lower("email")).get(lower=Lower(models.Value(username)))
         return found
 
 
 class User(AbstractBaseUser, PermissionsMixin):
     """A person. Logs in with an e-mail address and works in one tenant, or is platform staff."""
 
-    email = models.EmailField()
+    email = models.EmailField("e-mail address")
     role = models.CharField(max_length=16, choices=Role.choices, default=Role.VIEWER)
     tenant = models.ForeignKey(
         Tenant, on_delete=models.PROTECT, null=True, blank=True, related_name="users"
     )
-    is_active = models.BooleanField(default=True)
+    is_active = models.BooleanField(
+        "active", default=True, help_text="Switch off instead of deleting: the history stays."
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     USERNAME_FIELD = "email"
@@ -90,10 +103,15 @@ class User(AbstractBaseUser, PermissionsMixin):
     class Meta:
         ordering = ["email"]
         constraints = [
-            models.UniqueConstraint(Lower("email"), name="user_email_unique"),
+            models.UniqueConstraint(
+                Lower("email"),
+                name="user_email_unique",
+                violation_error_message="There is a user with this e-mail address already.",
+            ),
             models.CheckConstraint(
                 condition=models.Q(tenant__isnull=False) | models.Q(is_superuser=True),
                 name="user_has_tenant_or_is_superuser",
+                violation_error_message="Choose a tenant: only platform staff can do without.",
             ),
             models.CheckConstraint(
                 condition=models.Q(role__in=Role.values), name="user_role_is_known"

@@ -1,7 +1,7 @@
 """The one table of permissions: what the least role is for each thing a person can do.
 
-Names are Django's (`app.action_model`), so the admin site asks this table without knowing it. What is
-not listed, nobody but platform staff (superusers) may do.
+Names are Django's (`app.action_model`), so the admin site asks this table without knowing it. What
+is not listed, nobody but platform staff (superusers) may do.
 """
 
 from typing import Any
@@ -37,11 +37,19 @@ def allows(role: str, permission: str) -> bool:
     return least is not None and RANK[Role(role)] >= RANK[least]
 
 
+def grantable_by(user: User) -> list[Role]:
+    """The roles that `user` may give to others: none above their own."""
+    highest = RANK[Role.ADMIN if user.is_superuser else Role(user.role)]
+    return [role for role in Role if RANK[role] <= highest]
+
+
 class RoleBackend(ModelBackend):
     """Logs in by e-mail and password; grants permissions by role instead of by group."""
 
     def get_all_permissions(
-        self, user_obj: User | AnonymousUser, obj: Model | None = None  # type: ignore[override]
+        self,
+        user_obj: User | AnonymousUser,
+        obj: Model | None = None,  # type: ignore[override]
     ) -> set[str]:
         if isinstance(user_obj, AnonymousUser) or not user_obj.is_active:
             return set()

@@ -19,7 +19,7 @@ class Migration(migrations.Migration):
             name='Tenant',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('slug', models.CharField(max_length=128, unique=True, validators=[django.core.validators.RegexValidator('\\A[A-Za-z0-9_.:-]{1,128}\\Z', 'Use 1 to 128 letters, digits or the signs _ . : - and nothing else.')])),
+                ('slug', models.CharField(help_text='The first level of the topics of its devices. Never changes.', max_length=128, unique=True, validators=[django.core.validators.RegexValidator('\\A[A-Za-z0-9_.:-]{1,128}\\Z', 'Use 1 to 128 letters, digits or the signs _ . : - and nothing else.')])),
                 ('name', models.CharField(max_length=255)),
             ],
             options={
@@ -34,9 +34,9 @@ class Migration(migrations.Migration):
                 ('password', models.CharField(max_length=128, verbose_name='password')),
                 ('last_login', models.DateTimeField(blank=True, null=True, verbose_name='last login')),
                 ('is_superuser', models.BooleanField(default=False, help_text='Designates that this user has all permissions without explicitly assigning them.', verbose_name='superuser status')),
-                ('email', models.EmailField(max_length=254)),
+                ('email', models.EmailField(max_length=254, verbose_name='e-mail address')),
                 ('role', models.CharField(choices=[('viewer', 'Viewer'), ('operator', 'Operator'), ('admin', 'Admin')], default='viewer', max_length=16)),
-                ('is_active', models.BooleanField(default=True)),
+                ('is_active', models.BooleanField(default=True, help_text='Switch off instead of deleting: the history stays.', verbose_name='active')),
                 ('created_at', models.DateTimeField(auto_now_add=True)),
                 ('groups', models.ManyToManyField(blank=True, help_text='The groups this user belongs to. A user will get all permissions granted to each of their groups.', related_name='user_set', related_query_name='user', to='auth.group', verbose_name='groups')),
                 ('user_permissions', models.ManyToManyField(blank=True, help_text='Specific permissions for this user.', related_name='user_set', related_query_name='user', to='auth.permission', verbose_name='user permissions')),
@@ -44,7 +44,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['email'],
-                'constraints': [models.UniqueConstraint(django.db.models.functions.text.Lower('email'), name='user_email_unique'), models.CheckConstraint(condition=models.Q(('tenant__isnull', False), ('is_superuser', True), _connector='OR'), name='user_has_tenant_or_is_superuser'), models.CheckConstraint(condition=models.Q(('role__in', ['viewer', 'operator', 'admin'])), name='user_role_is_known')],
+                'constraints': [models.UniqueConstraint(django.db.models.functions.text.Lower('email'), name='user_email_unique', violation_error_message='There is a user with this e-mail address already.'), models.CheckConstraint(condition=models.Q(('tenant__isnull', False), ('is_superuser', True), _connector='OR'), name='user_has_tenant_or_is_superuser', violation_error_message='Choose a tenant: only platform staff can do without.'), models.CheckConstraint(condition=models.Q(('role__in', ['viewer', 'operator', 'admin'])), name='user_role_is_known')],
             },
         ),
     ]

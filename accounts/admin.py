@@ -1,0 +1,144 @@
+"""The console's pages of tenants and users, and what all pages of the console have in common."""
+
+from datetime import datetime
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.admin import ShowFacets
+from django.contrib.auth.admin import UserAdmin as AuthUserAdmin
+from django.contrib.auth.forms import BaseUserCreationForm
+from django.contrib.auth.models import Group
+from django.contrib.humanize.templatetags.humanize import naturaltime
+from django.db.models import Field, ForeignKey, Model, QuerySet
+from django.forms import ModelChoiceField, ModelForm, TypedChoiceField
+from django.http import Http404, HttpRequest
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from unfold.admin import ModelAdmin
+from unfold.decorators import display
+from unfold.forms import AdminPasswordChangeForm, UserChangeForm
+from unfold.widgets import UnfoldAdminPasswordWidget
+
+from accounts.models import Role, Tenant, User
+from accounts.roles import grantable_by
+
+admin.site.unregister(Group)  # Rights come from roles.
+
+ROLE_COLOURS = {Role.VIEWER: "info", Role.OPERATOR: "success", Role.ADMIN: "warning"}
+
+
+def moment(value: datetime | None) -> SafeString | str:
+    """A time as people say it ("2 minutes ago"); hovering shows it exactly."""
+    if value is None:
+        return "never"
+    exact = f"{value:%Y-%m-%d %H:%M:%S} UTC"
+    return format_html('<time title="{}">{}</time>', exact, naturaltime(value))
+
+
+class TenantScopedAdmin(ModelAdmin):
+    """Pages that hold what the user may see, by the model's `visible_to`, and nothing else."""
+
+    show_facets = ShowFacets.NEVER
+    show_full_result_count = False
+    list_filter_submit = True
+    list_per_page = 50
+    staff_only: tuple[str, ...] = ("tenant",)
+    """Columns, filters and fields that say nothing to a person who works in one tenant."""
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return super().get_queryset(request).visible_to(request.user)
+
+    def get_object(
+        self, request: HttpRequest, object_id: str, from_field: str | None = None
+    ) -> Model:
+        found = super().get_object(request, object_id, from_field)
+        if found is None:
+            raise Http404(f"There is no {self.opts.verbose_name} “{object_id}”.")
+        return found
+
+    def formfield_for_foreignkey(
+        self, db_field: ForeignKey, request: HttpRequest, **kwargs: Any
+    ) -> ModelChoiceField | None:
+        kwargs["queryset"] = db_field.remote_field.model.objects.visible_to(request.user)
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
+
+    def save_model(self, request: HttpRequest, obj: Any, form: ModelForm, change: bool) -> None:
+        if not change and not request.user.is_superuser:
+            obj.tenant_id = request.user.tenant_id
+        super().save_model(request, obj, form, change)
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
+        # PostgreSQL has no NUL in its texts and would raise an error.
+        return "\0" not in value and super().lookup_allowed(lookup, value, request)
+
+    def get_list_display(self, request: HttpRequest) -> list[str]:
+        return self._without_staff_only(request, super().get_list_display(request))
+
+    def get_list_filter(self, request: HttpRequest) -> list[Any]:
+        return self._without_staff_only(request, super().get_list_filter(request))
+
+    def get_fieldsets(self, request: HttpRequest, obj: Model | None = None) -> list[Any]:
+        return [
+            (title, {**options, "fields": self._without_staff_only(request, options["fields"])})
+            for title, options in super().get_fieldsets(request, obj)
+        ]
+
+    def _without_staff_only(self, request: HttpRequest, names: Any) -> list[Any]:
+        return [name for name in names if request.user.is_superuser or name not in self.staff_only]
+
+
+@admin.register(Tenant)
+class TenantAdmin(TenantScopedAdmin):
+    list_display = ["slug", "name"]
+    search_fields = ["slug", "name"]
+    fields = ["slug", "name"]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Tenant | None = None) -> list[str]:
+        return ["slug"] if obj else []
+
+
+class NewUserForm(BaseUserCreationForm):
+    class Meta:
+        model = User
+        fields = ["email"]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name in ("password1", "password2"):
+            self.fields[name].widget = UnfoldAdminPasswordWidget({"autocomplete": "new-password"})
+
+
+@admin.register(User)
+class UserAdmin(TenantScopedAdmin, AuthUserAdmin):
+    form = UserChangeForm
+    add_form = NewUserForm
+    change_password_form = AdminPasswordChangeForm
+    list_display = ["email", "tenant", "role_label", "is_superuser", "is_active", "last_login_ago"]
+    list_filter = ["tenant", "role", "is_active"]
+    list_select_related = ["tenant"]
+    search_fields = ["email"]
+    ordering = ["email"]
+    filter_horizontal: list[str] = []
+    readonly_fields = ["last_login", "created_at"]
+    staff_only = ("tenant", "is_superuser")
+    add_fieldsets = [(None, {"fields": ["email", "tenant", "role", "password1", "password2"]})]
+    fieldsets = [
+        (None, {"fields": ["email", "password"]}),
+        ("Rights", {"fields": ["tenant", "role", "is_active", "is_superuser"]}),
+        ("Dates", {"fields": ["last_login", "created_at"]}),
+    ]
+
+    @display(description="role", ordering="role", label=ROLE_COLOURS)
+    def role_label(self, user: User) -> tuple[str, str]:
+        return user.role, user.get_role_display()
+
+    @display(description="last login", ordering="last_login")
+    def last_login_ago(self, user: User) -> str:
+        return moment(user.last_login)
+
+    def formfield_for_choice_field(
+        self, db_field: Field, request: HttpRequest, **kwargs: Any
+    ) -> TypedChoiceField:
+        if db_field.name == "role":
+            kwargs["choices"] = [(role, role.label) for role in grantable_by(request.user)]
+        return super().formfield_for_choice_field(db_field, request, **kwargs)
