@@ -1,0 +1,304 @@
+"""An MQTT 5 session over any number of connections: what was subscribed with QoS 1 arrives at
+least once, through restarts of either side, and stays with the broker until it is acknowledged.
+"""
+
+import asyncio
+import functools
+import inspect
+import logging
+import random
+import ssl
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import NamedTuple, NoReturn
+
+from mqtt5 import ConnectPacket, PublishPacket, QoS, RetainHandling, TopicFilter
+
+from devices.mqtt.connection import (
+    Connection,
+    ConnectRefused,
+    Message,
+    Received,
+    SessionTakenOver,
+    Unreadable,
+    weight,
+)
+
+__all__ = [
+    "ConnectRefused",
+    "Message",
+    "Received",
+    "Session",
+    "SessionTakenOver",
+    "Subscription",
+    "SubscriptionRefused",
+    "Unreadable",
+]
+
+logger = logging.getLogger(__name__)
+
+CONNECT_SECONDS = 10
+GRANTED_QOS_1 = 1
+REFUSED = 0x80
+
+
+class SubscriptionRefused(Exception):
+    """The broker grants a filter less than QoS 1, so messages could be lost."""
+
+
+class Subscription(NamedTuple):
+    """A topic filter, always with QoS 1.
+
+    `retain_handling`: retained messages are sent 0 at every subscribe, 1 if it is new, 2 never.
+    """
+
+    filter: str
+    retain_handling: int = 0
+
+
+class Session:
+    """`run()` keeps the session connected while others receive, acknowledge and publish.
+
+    `high_water`: bytes received and not yet settled above which reading pauses.
+    `back_off`: shortest and longest wait before a new attempt to connect, in seconds.
+    `on_connect`: called with “session present” at every connect, before anything is subscribed.
+    `unsubscribe`: filters that an earlier version of the program left in the session.
+    """
+
+    def __init__(
+        self,
+        *,
+        host: str,
+        port: int,
+        client_id: str,
+        username: str | None = None,
+        password: str | None = None,
+        tls: ssl.SSLContext | None = None,
+        subscriptions: Sequence[Subscription] = (),
+        unsubscribe: Sequence[str] = (),
+        keep_alive: int = 30,
+        session_expiry: int = 7 * 86400,
+        receive_maximum: int = 1000,
+        high_water: int = 32 * 2**20,
+        back_off: tuple[float, float] = (1, 30),
+        on_connect: Callable[[bool], Awaitable[None] | None] | None = None,
+    ) -> None:
+        self._address = host, port
+        self._tls = tls
+        self._connect_packet = ConnectPacket(
+            client_id,
+            username=username,
+            password=None if password is None else password.encode(),
+            clean_start=False,
+            keep_alive=keep_alive,
+            session_expiry_interval=session_expiry,
+            receive_max=receive_maximum,
+        )
+        self._subscriptions = subscriptions
+        self._unsubscribe = list(unsubscribe)
+        self._on_connect = on_connect
+        self._high_water = high_water
+        self._back_off = back_off
+        self._stopping = asyncio.Event()
+        self._connected = asyncio.Event()
+        self._connection: Connection | None = None
+        self._connections = 0  # attempts, which number the connections
+        self._accepted = 0
+        self._attempts = 0
+        self._queue: deque[Received] = deque()
+        self._queue_filled = asyncio.Event()
+        self._unclaimed = 0  # weight of the messages without packet id in the queue
+        self.session_present = False
+
+    @property
+    def connected(self) -> bool:
+        """Whether the connection is up and everything subscribed."""
+        return self._connected.is_set()
+
+    @property
+    def unacknowledged(self) -> int:
+        """How many messages of the live connection wait for `acknowledge`."""
+        return len(self._connection.unacknowledged) if self._connection else 0
+
+    @property
+    def oldest_unacknowledged(self) -> float | None:
+        """When the oldest of them was received, in seconds since the epoch."""
+        waiting = self._connection.unacknowledged if self._connection else {}
+        return next((message.received_at for message in waiting.values()), None)
+
+    @property
+    def reconnects(self) -> int:
+        """How often the connection was made again."""
+        return max(0, self._accepted - 1)
+
+    async def run(self) -> None:
+        """Stays connected until `stop()`; raises SessionTakenOver and SubscriptionRefused."""
+        runner = asyncio.create_task(self._stay_connected())
+        stop = asyncio.create_task(self._stopping.wait())
+        try:
+            await asyncio.wait({runner, stop}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            runner.cancel()
+            stop.cancel()
+            await asyncio.wait({runner, stop})
+        if not runner.cancelled():
+            runner.result()
+
+    def stop(self) -> None:
+        """Has `run()` take leave of the broker, which keeps the session, and return."""
+        self._stopping.set()
+
+    async def wait_until_connected(self) -> None:
+        await self._connected.wait()
+
+    async def receive(self, limit: int, max_bytes: int) -> list[Received]:
+        """Waits for a message, then returns all that are there, up to `limit` and `max_bytes`.
+
+        The last message may exceed `max_bytes`. Cancelling this loses nothing.
+        """
+        while not self._queue:
+            self._queue_filled.clear()
+            await self._queue_filled.wait()
+        taken: list[Received] = []
+        queue, size = self._queue, 0
+        while queue and len(taken) < limit and size < max_bytes:
+            message = queue.popleft()
+            taken.append(message)
+            size += len(message.payload)
+            if message.packet_id is None:
+                self._unclaimed -= weight(message)
+        self._resume_if_light()
+        return taken
+
+    def acknowledge(self, messages: Iterable[Received]) -> None:
+        """Has the broker forget `messages`; those of an earlier connection come again instead."""
+        if self._connection:
+            self._connection.acknowledge(messages)
+            self._resume_if_light()
+
+    async def publish(
+        self,
+        topic: str,
+        payload: bytes,
+        *,
+        retain: bool = False,
+        qos: int = 1,
+        message_expiry: int | None = None,
+        response_topic: str | None = None,
+        correlation_data: bytes | None = None,
+    ) -> int:
+        """Publishes and returns the reason code of the PUBACK: 0x10 is “no matching subscribers”.
+
+        `message_expiry` is in seconds. ConnectionError means that the outcome is unknown: publish
+        again. With QoS 0 it returns 0 at once.
+        """
+        if self._connection is None or not self.connected:
+            raise ConnectionError("Not connected to the broker; publish again later.")
+        build = functools.partial(
+            PublishPacket,
+            topic,
+            payload,
+            qos=QoS(qos),
+            retain=retain,
+            message_expiry_interval=message_expiry,
+            response_topic=response_topic,
+            correlation_data=correlation_data,
+        )
+        if qos == 0:
+            self._connection.send(build())
+            return 0
+        return await self._connection.publish(lambda packet_id: build(packet_id=packet_id))
+
+    async def _stay_connected(self) -> NoReturn:
+        while True:
+            try:
+                await self._serve_one_connection()
+            except OSError as error:
+                shortest, longest = self._back_off
+                ceiling = min(longest, shortest * 2 ** min(self._attempts + 1, 16))
+                delay = random.uniform(shortest, ceiling)
+                self._attempts += 1
+                logger.warning(
+                    "No connection to the broker at %s:%d: %s Next attempt in %.1f s.",
+                    *self._address,
+                    error,
+                    delay,
+                )
+                await asyncio.sleep(delay)
+
+    async def _serve_one_connection(self) -> NoReturn:
+        self._connections += 1
+        connection = self._connection = Connection(self._connections, self._enqueue)
+        try:
+            await self._open(connection)
+            await self._subscribe_all(connection)
+            self._attempts = 0
+            self._connected.set()
+            await connection.run()
+        finally:
+            self._connected.clear()
+            await connection.leave()
+            self._forget(connection)
+
+    async def _open(self, connection: Connection) -> None:
+        host, port = self._address
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS):
+                await loop.create_connection(lambda: connection, host, port, ssl=self._tls)
+                connack = await connection.handshake(self._connect_packet)
+        except TimeoutError as error:
+            raise ConnectionError(f"No answer within {CONNECT_SECONDS} s.") from error
+        self.session_present = connack.session_present
+        self._accepted += 1
+        logger.info(
+            "Connected to the broker at %s:%d, session present: %s.",
+            *self._address,
+            self.session_present,
+        )
+        if self._on_connect:
+            result = self._on_connect(self.session_present)
+            if inspect.isawaitable(result):
+                await result
+
+    async def _subscribe_all(self, connection: Connection) -> None:
+        if self._unsubscribe and self.session_present:
+            await connection.unsubscribe(self._unsubscribe)
+        if not self._subscriptions:
+            return
+        granted = await connection.subscribe(
+            [
+                TopicFilter(
+                    subscription.filter,
+                    max_qos=QoS.AT_LEAST_ONCE,
+                    retain_handling=RetainHandling(subscription.retain_handling),
+                )
+                for subscription in self._subscriptions
+            ]
+        )
+        for subscription, code in zip(self._subscriptions, granted, strict=True):
+            if code != GRANTED_QOS_1:
+                raise SubscriptionRefused(
+                    f"The broker answers {code:#04x} to the subscription of {subscription.filter}; "
+                    "allow this client to subscribe to it with QoS 1."
+                )
+
+    def _enqueue(self, messages: list[Received]) -> None:
+        self._queue.extend(messages)
+        self._unclaimed += sum(weight(m) for m in messages if m.packet_id is None)
+        self._queue_filled.set()
+        if self._connection and self._held() > self._high_water:
+            self._connection.pause()
+
+    def _resume_if_light(self) -> None:
+        if self._connection and self._held() < self._high_water / 2:
+            self._connection.resume()
+
+    def _held(self) -> int:
+        """Bytes received and not settled: unacknowledged, or without need of it and not taken."""
+        return self._unclaimed + (self._connection.weight if self._connection else 0)
+
+    def _forget(self, connection: Connection) -> None:
+        """Drops what the broker will send again because it was not acknowledged."""
+        self._connection = None
+        self._queue = deque(m for m in self._queue if m.packet_id is None)
