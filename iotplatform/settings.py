@@ -12,7 +12,6 @@ from typing import Any
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
-from django.urls import reverse_lazy
 
 from iotplatform import embedded
 
@@ -238,40 +237,8 @@ UNFOLD = {
     "SITE_TITLE": "IoT platform",
     "SITE_HEADER": "IoT platform",
     "SITE_SYMBOL": "sensors",
+    "SITE_URL": None,
     "SHOW_HISTORY": True,
-    "SIDEBAR": {
-        "show_search": True,
-        "navigation": [
-            {
-                "title": "Fleet",
-                "items": [
-                    {
-                        "title": "Devices",
-                        "icon": "sensors",
-                        "link": reverse_lazy("admin:devices_device_changelist"),
-                    },
-                    {
-                        "title": "Rejected messages",
-                        "icon": "report",
-                        "link": reverse_lazy("admin:telemetry_rejectedmessage_changelist"),
-                    },
-                ],
-            },
-            {
-                "title": "Access",
-                "items": [
-                    {
-                        "title": "Users",
-                        "icon": "person",
-                        "link": reverse_lazy("admin:accounts_user_changelist"),
-                    },
-                    {
-                        "title": "Tenants",
-                        "icon": "apartment",
-                        "link": reverse_lazy("admin:accounts_tenant_changelist"),
-                    },
-                ],
-            },
-        ],
-    },
+    "DASHBOARD_CALLBACK": "iotplatform.admin.dashboard",
+    "SIDEBAR": {"navigation": "iotplatform.admin.navigation"},
 }

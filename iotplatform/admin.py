@@ -1,0 +1,84 @@
+"""The console's frame: what its menu offers and what its home page says."""
+
+from typing import Any
+
+from django.conf import settings
+from django.db.models import Count, Max, Q
+from django.http import HttpRequest
+from django.urls import reverse
+
+from accounts.admin import moment
+from accounts.models import Tenant
+from devices.models import Device, Session
+from telemetry.models import RejectedMessage
+
+COUNTED = 1_000
+"""Rejected messages are counted up to here: a broken device can send millions."""
+
+MENU = [
+    ("Fleet", [
+        ("Devices", "sensors", "devices.view_device", "admin:devices_device_changelist"),
+        ("Rejected messages", "report", "telemetry.view_rejectedmessage",
+         "admin:telemetry_rejectedmessage_changelist"),
+    ]),
+    ("Access", [
+        ("Users", "person", "accounts.view_user", "admin:accounts_user_changelist"),
+        ("Tenants", "apartment", "accounts.view_tenant", "admin:accounts_tenant_changelist"),
+    ]),
+]  # fmt: skip
+
+
+def navigation(request: HttpRequest) -> list[dict[str, Any]]:
+    """The menu, without what the user may not see."""
+    home = {"title": "Home", "icon": "home", "link": reverse("admin:index")}
+    groups = [
+        {
+            "title": title,
+            "items": [
+                {"title": item, "icon": icon, "link": reverse(page)}
+                for item, icon, permission, page in items
+                if request.user.has_perm(permission)
+            ],
+        }
+        for title, items in MENU
+    ]
+    return [{"items": [home]}, *groups]
+
+
+def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
+    """What the home page shows: counts of what the user may see, or how to begin."""
+    fleet = Device.objects.visible_to(request.user).aggregate(
+        devices=Count("pk"),
+        online=Count("pk", filter=Q(state__session=Session.ONLINE)),
+        heard=Max("state__last_seen_at"),
+    )
+    devices = reverse("admin:devices_device_changelist")
+    cards = [
+        {"title": "Devices", "value": fleet["devices"], "link": devices},
+        {"title": "Online", "value": fleet["online"], "link": f"{devices}?session=online"},
+        {"title": "Newest message", "value": moment(fleet["heard"]), "link": devices},
+    ]
+    if request.user.has_perm("telemetry.view_rejectedmessage"):
+        cards.append(_rejected_card(request))
+    begin = None if fleet["devices"] else first_message(request)
+    return context | {"cards": cards, "first_message": begin}
+
+
+def _rejected_card(request: HttpRequest) -> dict[str, Any]:
+    rejected = RejectedMessage.objects.visible_to(request.user).open().order_by()
+    count = rejected[:COUNTED].count()
+    return {
+        "title": "Rejected messages, open",
+        "value": f"{count}+" if count == COUNTED else count,
+        "link": reverse("admin:telemetry_rejectedmessage_changelist"),
+    }
+
+
+def first_message(request: HttpRequest) -> str:
+    """A command that sends a first message to this platform."""
+    tenant = Tenant.objects.visible_to(request.user).first()
+    topic = f"{tenant.slug if tenant else 't0'}/devices/my-first-device/telemetry"
+    return (
+        f"mosquitto_pub -h {settings.MQTT_HOST} -p {settings.MQTT_PORT} -q 1 "
+        f"-t {topic} -m '{{\"temperature\": 21.5}}'"
+    )

@@ -1,0 +1,85 @@
+"""The people and devices that tests are about: two tenants, and one person of each kind."""
+
+import uuid
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
+
+from django.test import Client
+from django.utils import timezone
+
+from accounts.models import Role, Tenant, User
+from devices.models import Device, DeviceState
+from telemetry import partitions
+from telemetry.models import RejectedMessage, Telemetry
+from telemetry.reasons import Reason
+
+PASSWORD = "correct horse battery"
+ACTORS = ("viewer", "operator", "admin", "stranger", "staff")
+# A Wednesday noon: an hour more or less stays in the week, and so in one partition.
+NOON = datetime(2026, 1, 14, 12, tzinfo=UTC)
+
+
+def cast() -> SimpleNamespace:
+    """Tenant `t0` with a viewer, an operator, an admin and a device; `other` with its admin, the
+    `stranger`, and a device; `staff`, who is a superuser."""
+    t0 = Tenant.objects.get_or_create(slug="t0", defaults={"name": "t0"})[0]
+    other = Tenant.objects.create(slug="other", name="Other Ltd")
+    people = {role.value: user(f"{role}@t0.example", t0, role) for role in Role}
+    return SimpleNamespace(
+        t0=t0,
+        other=other,
+        stranger=user("stranger@other.example", other, Role.ADMIN),
+        staff=User.objects.create_superuser("staff@example.com"),
+        device=device("dev-01", t0),
+        foreign=device("foreign-01", other),
+        **people,
+    )
+
+
+def user(email: str, tenant: Tenant, role: str = Role.VIEWER, **fields: Any) -> User:
+    return User.objects.create_user(email, tenant=tenant, role=role, **fields)
+
+
+def device(uid: str, tenant: Tenant, **state: Any) -> Device:
+    """A device; with `state`, one that was heard."""
+    made = Device.objects.create(device_uid=uid, name=f"Device {uid}", tenant=tenant)
+    if state:
+        DeviceState.objects.create(device=made, **state)
+    return made
+
+
+def reading(device: Device, at: datetime = NOON, **payload: Any) -> Telemetry:
+    partitions.make([partitions.week_of(at)])
+    return Telemetry.objects.create(
+        device=device, ts=at, msg_id=uuid.uuid4().hex, received_at=at, payload=payload
+    )
+
+
+def readings(device: Device, count: int, every: timedelta = timedelta(minutes=1)) -> None:
+    """`count` readings back from NOON, with n = 0 for the newest."""
+    times = [NOON - every * number for number in range(count)]
+    partitions.make({partitions.week_of(at) for at in times})
+    Telemetry.objects.bulk_create(
+        Telemetry(device=device, ts=at, msg_id=f"m{n}", received_at=at, payload={"n": n})
+        for n, at in enumerate(times)
+    )
+
+
+def rejected(tenant: Tenant | None, payload: bytes = b"{}", **fields: Any) -> RejectedMessage:
+    slug = tenant.slug if tenant else "nobody"
+    fields = {
+        "device_uid": "dev-01",
+        "topic": f"{slug}/devices/dev-01/telemetry".encode(),
+        "reason": Reason.DEVICE_DISABLED,
+        "received_at": timezone.now(),
+        **fields,
+    }
+    return RejectedMessage.objects.create(id=uuid.uuid4(), tenant=tenant, payload=payload, **fields)
+
+
+def console(user: User) -> Client:
+    """A browser in which `user` is logged in."""
+    client = Client()
+    client.force_login(user)
+    return client
