@@ -1,9 +1,11 @@
 """Devices and what is known about each of them right now."""
 
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Collection, Iterable
+from typing import Any, NamedTuple
 
-from django.db import models
+from django.core.exceptions import ValidationError
+from django.db import connection, models
+from django.utils import timezone
 
 from accounts.models import SLUG_PATTERN, Tenant, User, validate_slug
 
@@ -17,18 +19,40 @@ class KnownDevice(NamedTuple):
     is_enabled: bool
 
 
+KNOWN = """
+SELECT device_uid, device.id, tenant_id, slug, is_enabled
+FROM devices_device AS device JOIN accounts_tenant AS tenant ON tenant.id = tenant_id
+WHERE device_uid = ANY(%s)
+"""
+
+
 class DeviceQuerySet(models.QuerySet["Device"]):
     def visible_to(self, user: User) -> "DeviceQuerySet":
         """Platform staff see every device, others those of their tenant; deleted ones nobody."""
         devices = self.filter(deleted_at__isnull=True)
         return devices if user.is_superuser else devices.filter(tenant=user.tenant_id)
 
-    def known(self, uids: Iterable[str]) -> dict[str, KnownDevice]:
-        """Uid → facts, for those of `uids` that exist (deleted ones too: they are not enabled)."""
-        rows = self.filter(device_uid__in=list(uids)).values_list(
-            "device_uid", "id", "tenant_id", "tenant__slug", "is_enabled"
-        )
-        return {uid: KnownDevice(*facts) for uid, *facts in rows}
+    def in_session(self, session: "Session") -> "DeviceQuerySet":
+        """Devices whose session is `session`; it is unknown of a device that was never heard."""
+        known = models.Q(state__session=session)
+        unheard = models.Q(state__isnull=True)
+        return self.filter(known | unheard if session == Session.UNKNOWN else known)
+
+    def retire(self) -> int:
+        """Delete the devices for everybody: out of sight and refused from now on.
+
+        `maintain` erases them and their readings later. Returns how many there were.
+        """
+        return self.update(is_enabled=False, deleted_at=timezone.now())
+
+    def known(self, uids: Collection[str]) -> dict[str, KnownDevice]:
+        """Uid → facts, for those of `uids` that exist (deleted ones too: they are not enabled).
+
+        Optimization: one array parameter; an IN list of thousands costs more than the rows.
+        """
+        with connection.cursor() as cursor:
+            cursor.execute(KNOWN, [list(uids)])
+            return {uid: KnownDevice(*facts) for uid, *facts in cursor.fetchall()}
 
     def register(self, unknown: Iterable[tuple[int, str]]) -> None:
         """Create devices that announced themselves, each given as (tenant id, uid).
@@ -45,6 +69,18 @@ class DeviceQuerySet(models.QuerySet["Device"]):
         )
 
 
+def validate_labels(labels: Any) -> None:
+    """Labels are an object of strings that PostgreSQL can keep."""
+    if not isinstance(labels, dict):
+        raise ValidationError('Use an object such as {"site": "Hanoi"}.')
+    for text in (*labels.keys(), *labels.values()):
+        if not isinstance(text, str):
+            raise ValidationError("Put every value in quotes: labels are texts.")
+        # jsonb refuses NUL and half of a surrogate pair, which JSON can spell.
+        if "\0" in text or text != text.encode(errors="replace").decode():
+            raise ValidationError("Remove the characters that are not text.")
+
+
 class Device(models.Model):
     """One device. `device_uid` is unique over all tenants and is a level of its topics."""
 
@@ -56,7 +92,12 @@ class Device(models.Model):
     is_enabled = models.BooleanField(
         "enabled", default=True, help_text="Messages of a disabled device are rejected, not stored."
     )
-    labels = models.JSONField(default=dict, blank=True, help_text='For example {"site": "Hanoi"}.')
+    labels = models.JSONField(
+        default=dict,
+        blank=True,
+        validators=[validate_labels],
+        help_text='For example {"site": "Hanoi"}.',
+    )
     created_at = models.DateTimeField(auto_now_add=True)
     deleted_at = models.DateTimeField(null=True, blank=True, editable=False)
 
@@ -90,8 +131,8 @@ class Session(models.TextChoices):
 class DeviceState(models.Model):
     """What a device said last. Derived from its messages by `devices/state.py`; nobody edits it.
 
-    `latest` maps a key to [value, epoch milliseconds of the reading it came with]; `latest_at` is the
-    newest of those times. `since` and `reason` belong to `session`.
+    `latest` maps a key to [value, epoch milliseconds of the reading it came with]; `latest_at` is
+    the newest of those times. `since` and `reason` belong to `session`.
     """
 
     device = models.OneToOneField(

@@ -1,7 +1,7 @@
 """History of the fleet: readings, the receipts that make them unique, and rejected messages."""
 
-from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
+from django.utils import timezone
 
 from accounts.models import Tenant, User
 from devices.models import Device
@@ -48,8 +48,8 @@ class Telemetry(models.Model):
 class Receipt(models.Model):
     """That message `msg_id` of a device is stored: the UNIQUE of the platform, kept DEDUPE_DAYS.
 
-    Apart from `Telemetry` so that the unique index stays small while history grows. `digest` tells a
-    repetition of the same message from another message under a used id.
+    Apart from `Telemetry` so that the unique index stays small while history grows. `digest` tells
+    a repetition of the same message from another message under a used id.
     """
 
     pk = models.CompositePrimaryKey("device_id", "msg_id")
@@ -59,12 +59,6 @@ class Receipt(models.Model):
     msg_id = models.CharField(max_length=MSG_ID_LENGTH, db_collation="C")
     digest = models.BigIntegerField()
     received_at = models.DateTimeField()
-
-    class Meta:
-        indexes = [
-            # `maintain` prunes by age; rows arrive in that order, so block ranges are enough.
-            BrinIndex(fields=["received_at"], name="receipt_by_time", autosummarize=True),
-        ]
 
     def __str__(self) -> str:
         return f"{self.device_id} {self.msg_id}"
@@ -78,10 +72,19 @@ class RejectedMessageQuerySet(models.QuerySet["RejectedMessage"]):
     def open(self) -> "RejectedMessageQuerySet":
         return self.filter(resolved_at__isnull=True)
 
+    def resolved(self) -> "RejectedMessageQuerySet":
+        return self.filter(resolved_at__isnull=False)
+
+    def resolve(self) -> int:
+        """Mark the open ones as dealt with, without storing them; returns how many there were."""
+        return self.open().update(resolved_at=timezone.now())
+
 
 class RejectedMessage(models.Model):
     """A message that could not be stored, as it came, for a person to look into and replay."""
 
+    # Derived from the message, so that storing it again after a lost COMMIT reply changes nothing.
+    id = models.UUIDField(primary_key=True)
     tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, null=True, related_name="+")
     device_uid = models.CharField(max_length=128, blank=True)
     received_at = models.DateTimeField()
@@ -117,3 +120,14 @@ class BrokerSession(models.Model):
 
     def __str__(self) -> str:
         return self.client_id
+
+    @classmethod
+    def remember(cls, client_id: str, wanted: list[str]) -> list[str]:
+        """Note what `client_id` is about to subscribe; returns what it should unsubscribe.
+
+        Unwanted filters stay noted too: unsubscribing again does no harm, forgetting one would.
+        """
+        session, _ = cls.objects.get_or_create(client_id=client_id)
+        session.filters = sorted({*session.filters, *wanted})
+        session.save(update_fields=["filters"])
+        return [each for each in session.filters if each not in wanted]

@@ -23,12 +23,17 @@ class Reason(models.TextChoices):
     FOREIGN_DEVICE = "foreign_device", "The device belongs to another tenant than the topic says."
     DEVICE_DISABLED = "device_disabled", "The device is disabled or deleted."
     DATABASE = "database", "The database refuses this message."
+    ERROR = "error", "The platform failed on this message; its log says how."
 
 
-class Rejected(Exception):  # noqa: N818 - an outcome with a name, as Http404 is
-    """This message can never be stored; its bytes are kept as a `RejectedMessage`."""
+class Rejected(Exception):
+    """This message can never be stored; its bytes are kept as a `RejectedMessage`.
 
-    def __init__(self, reason: Reason, detail: str = "") -> None:
+    `readings` is how many readings it stands for in the counters: the elements of an array, else 1.
+    """
+
+    def __init__(self, reason: Reason, detail: str = "", *, readings: int = 1) -> None:
         super().__init__(reason, detail)
         self.reason = reason
         self.detail = detail
+        self.readings = readings

@@ -1,0 +1,144 @@
+"""Moves `DeviceState` forward: last seen, latest values, session. The only place that writes it.
+
+Rows are always locked in the order of their key, so that several ingestors cannot deadlock.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import orjson
+from psycopg import Cursor
+
+from devices.models import DeviceState, Session
+
+# A device that invents new keys for ever starts over with its newest reading at this size (bytes).
+LATEST_SIZE = 256 * 1024
+
+LOCK = """
+SELECT count(*) FROM (
+    SELECT FROM devices_devicestate WHERE device_id = ANY(%s) ORDER BY device_id FOR NO KEY UPDATE
+) AS locked
+"""
+
+CREATE = """
+INSERT INTO devices_devicestate (device_id, latest, session, session_id, reason)
+SELECT device_id, '{}', 'unknown', '', '' FROM unnest(%s::bigint[]) AS device_id ORDER BY 1
+ON CONFLICT DO NOTHING
+"""
+
+# Optimization: where all of a batch is newer than all that is known, the usual case, one
+# concatenation does; only otherwise every key is compared by its own time.
+MOVE = """
+UPDATE devices_devicestate AS state
+SET last_seen_at = greatest(state.last_seen_at, heard.seen_at),
+    latest_at = greatest(state.latest_at, heard.newest),
+    latest = CASE
+        WHEN pg_column_size(state.latest) > %(size)s THEN heard.latest
+        WHEN state.latest_at IS NULL OR heard.oldest >= state.latest_at
+            THEN state.latest || heard.latest
+        ELSE state.latest || coalesce((
+            SELECT jsonb_object_agg(key, value) FROM jsonb_each(heard.latest)
+            WHERE state.latest -> key IS NULL
+               OR (state.latest -> key ->> 1)::numeric <= (value ->> 1)::numeric
+        ), '{}')
+    END
+FROM unnest(
+    %(ids)s::bigint[], %(seen_at)s::bigint[], %(latest)s::text[],
+    %(oldest)s::bigint[], %(newest)s::bigint[]
+) AS batch (device_id, seen_at, latest, oldest, newest)
+CROSS JOIN LATERAL (SELECT
+    batch.latest::jsonb AS latest,
+    'epoch'::timestamptz + batch.seen_at * interval '1 microsecond' AS seen_at,
+    'epoch'::timestamptz + batch.oldest * interval '1 microsecond' AS oldest,
+    'epoch'::timestamptz + batch.newest * interval '1 microsecond' AS newest
+) AS heard
+WHERE state.device_id = batch.device_id
+"""
+
+
+class Heard:
+    """What a batch says about one device; times are microseconds since the Unix epoch."""
+
+    __slots__ = ("newest", "oldest", "seen_at", "times", "values")
+
+    def __init__(self) -> None:
+        self.seen_at = 0
+        self.values: dict[str, Any] = {}
+        self.times: dict[str, int] = {}
+        self.oldest: int | None = None
+        self.newest: int | None = None
+
+    def add(self, ts: int, values: dict[str, Any]) -> None:
+        """Take in one reading of the moment `ts`; each key keeps the value of its newest one."""
+        if self.newest is None or self.oldest is None:
+            self.oldest = self.newest = ts
+        elif ts < self.newest:
+            self.oldest = min(self.oldest, ts)
+            values = {k: v for k, v in values.items() if self.times.get(k, ts) <= ts}
+        self.newest = max(self.newest, ts)
+        self.values.update(values)
+        self.times.update(dict.fromkeys(values, ts))
+
+    def latest(self) -> str:
+        """The JSON of `DeviceState.latest`: key → [value, milliseconds since the epoch]."""
+        times = self.times
+        return orjson.dumps(
+            {k: (v, times[k] / 1000) for k, v in self.values.items() if k not in ("ts", "msg_id")}
+        ).decode()
+
+
+class Said(NamedTuple):
+    """A device's word about its own session, received at `at`."""
+
+    device_id: int
+    state: str
+    session_id: str
+    reason: str
+    at: datetime
+
+
+def record(cursor: Cursor[Any], heard: Mapping[int, Heard], said: Sequence[Said] = ()) -> None:
+    """Bring the states of the devices in `heard` (by id) up to date, inside a transaction.
+
+    Every device of `said` has to be in `heard`: one pass locks them all.
+    """
+    ids = sorted(heard)
+    count = cursor.execute(LOCK, [ids]).fetchone()
+    if count != (len(ids),):
+        cursor.execute(CREATE, [ids])
+        cursor.execute(LOCK, [ids])
+    states = [heard[device] for device in ids]
+    cursor.execute(
+        MOVE,
+        {
+            "size": LATEST_SIZE,
+            "ids": ids,
+            "seen_at": [state.seen_at for state in states],
+            "latest": [state.latest() for state in states],
+            "oldest": [state.oldest for state in states],
+            "newest": [state.newest for state in states],
+        },
+    )
+    for word in said:
+        record_session(word)
+
+
+def record_session(said: Said) -> None:
+    """Believe a device about its session, but for the end of one that a newer one replaced.
+
+    A Last Will is sent late: the device may be back under a new session id by then.
+    """
+    states = DeviceState.objects.filter(device_id=said.device_id)
+    if said.state == Session.OFFLINE and said.session_id:
+        states = states.filter(session_id__in=["", said.session_id])
+    states.exclude(session=said.state, session_id=said.session_id).update(
+        session=said.state, session_id=said.session_id, since=said.at, reason=said.reason
+    )
+
+
+def forget_sessions(at: datetime, reason: str) -> None:
+    """The broker lost what it knew: every session is unknown until its device is heard again."""
+    DeviceState.objects.exclude(session=Session.UNKNOWN).update(
+        session=Session.UNKNOWN, session_id="", since=at, reason=reason
+    )

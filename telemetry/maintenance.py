@@ -1,0 +1,102 @@
+"""What has to be done now and then: partitions ahead, old history, receipts, deleted devices.
+
+Every job works in small transactions and may run beside live traffic, or be interrupted.
+"""
+
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from django.conf import settings
+from django.db import connection
+
+from devices.models import Device
+from telemetry import partitions
+from telemetry.models import Receipt, RejectedMessage
+
+CHUNK_ROWS = 10_000
+CHUNK_BLOCKS = 1_000
+# By then a device's last batch has long been committed: nothing of it appears after it is gone.
+ERASE_AFTER = timedelta(hours=1)
+
+
+class Job(NamedTuple):
+    """One job: `count` says how much there is to do, `work` does it and yields how much it did."""
+
+    what: str
+    count: Callable[[], int]
+    work: Callable[[], Iterator[int]]
+
+
+def jobs(now: datetime) -> list[Job]:
+    """All jobs, as of `now`."""
+    history = now - timedelta(days=settings.HISTORY_DAYS + 1)
+    receipts = now - timedelta(days=settings.DEDUPE_DAYS)
+    deleted = Device.objects.filter(deleted_at__lt=now - ERASE_AFTER)
+    return [
+        Job(
+            "weeks made ahead",
+            lambda: len(partitions.missing_ahead(now)),
+            lambda: iter([len(partitions.make_ahead(now))]),
+        ),
+        Job(
+            f"weeks of readings older than {settings.HISTORY_DAYS} days dropped",
+            lambda: len(partitions.ended_before(history)),
+            lambda: drop_weeks_before(history),
+        ),
+        Job(
+            f"receipts older than {settings.DEDUPE_DAYS} days deleted",
+            lambda: Receipt.objects.filter(received_at__lt=receipts).count(),
+            lambda: prune_receipts(receipts),
+        ),
+        Job("deleted devices erased", deleted.count, lambda: map(erase, list(deleted))),
+    ]
+
+
+def drop_weeks_before(moment: datetime) -> Iterator[int]:
+    """Drop the partitions that hold nothing newer than `moment`."""
+    yield len(partitions.finish_drops())
+    for week in partitions.ended_before(moment):
+        partitions.drop(week)
+        yield 1
+
+
+def prune_receipts(before: datetime) -> Iterator[int]:
+    """Delete old receipts, some blocks of the table a transaction.
+
+    By blocks, as each is then read once; looking for the next thousand rows by age would pass all
+    the dead ones of the chunks before, every time.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_relation_size('telemetry_receipt') / 8192")
+        (blocks,) = cursor.fetchone()
+        for start in range(0, blocks, CHUNK_BLOCKS):
+            cursor.execute(
+                "DELETE FROM telemetry_receipt "
+                "WHERE ctid >= %s::tid AND ctid < %s::tid AND received_at < %s",
+                [f"({start},0)", f"({start + CHUNK_BLOCKS},0)", before],
+            )
+            yield cursor.rowcount
+
+
+def erase(device: Device) -> int:
+    """Delete a device for good with all it ever said, the device itself last."""
+    for week in partitions.existing():
+        _delete_of(device, partitions.name_of(week))
+    _delete_of(device, "telemetry_receipt")
+    RejectedMessage.objects.filter(device_uid=device.device_uid, tenant=device.tenant_id).delete()
+    device.delete()
+    return 1
+
+
+def _delete_of(device: Device, table: str) -> None:
+    """Delete a device's rows of `table`, a chunk a transaction, by the index on `device_id`."""
+    query = (
+        f"DELETE FROM {table} WHERE ctid = ANY(ARRAY("
+        f"SELECT ctid FROM {table} WHERE device_id = %s LIMIT {CHUNK_ROWS}))"
+    )
+    deleted = CHUNK_ROWS
+    with connection.cursor() as cursor:
+        while deleted == CHUNK_ROWS:
+            cursor.execute(query, [device.pk])
+            deleted = cursor.rowcount

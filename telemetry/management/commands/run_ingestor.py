@@ -1,0 +1,103 @@
+"""The process that brings what devices say into the database."""
+
+import asyncio
+import logging
+import os
+import signal
+import ssl
+import sys
+from argparse import ArgumentParser
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+
+from devices.mqtt import topics
+from devices.mqtt.session import Session, SessionTakenOver, Subscription, SubscriptionRefused
+from telemetry.ingestor import BATCH_MESSAGES, Ingestor, NotConnected
+from telemetry.models import BrokerSession
+from telemetry.writer import Writer
+
+logger = logging.getLogger(__name__)
+
+# Two threads share the interpreter: one decodes, one talks to the database. Handing over every
+# half millisecond keeps the database busy while a batch is decoded; the usual 5 ms starve it.
+SWITCH_SECONDS = 0.0005
+
+
+class Command(BaseCommand):
+    help = "Store what devices publish in PostgreSQL, exactly once."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument(
+            "--drain",
+            action="store_true",
+            help="store what is queued, then exit after two seconds of silence",
+        )
+
+    def handle(self, *args: Any, drain: bool, **options: Any) -> None:
+        sys.setswitchinterval(SWITCH_SECONDS)
+        try:
+            asyncio.run(ingest(drain=drain))
+        except* (SessionTakenOver, SubscriptionRefused, NotConnected) as errors:
+            raise CommandError(str(errors.exceptions[0])) from errors
+
+
+async def ingest(*, drain: bool) -> None:
+    """Put the ingestor together as configured and run it to its end."""
+    client_id = f"{settings.MQTT_CLIENT_ID}-ingest"
+    wanted = subscriptions()
+    writer = Writer(client_id)
+    try:
+        former = await writer.run(
+            partial(BrokerSession.remember, client_id, [each.filter for each in wanted])
+        )
+        ingestor: Ingestor
+        session = Session(
+            host=settings.MQTT_HOST,
+            port=settings.MQTT_PLATFORM_PORT,
+            client_id=client_id,
+            username=settings.MQTT_USERNAME or None,
+            password=settings.MQTT_PASSWORD or None,
+            tls=tls_context(),
+            subscriptions=wanted,
+            unsubscribe=former,
+            receive_maximum=2 * BATCH_MESSAGES,
+            on_connect=lambda present: ingestor.connected(present),
+        )
+        ingestor = Ingestor(session, writer)
+        stop_on_signals(ingestor.stop)
+        await ingestor.run(drain=drain)
+    finally:
+        writer.close()
+
+
+def subscriptions() -> list[Subscription]:
+    """The filters of the platform: telemetry as configured, and status beside it."""
+    status = topics.filter_for(settings.MQTT_TOPIC, "status")
+    return [
+        # A retained reading is an old one; a retained status is what holds now.
+        Subscription(settings.MQTT_TOPIC, retain_handling=2),
+        Subscription(status, retain_handling=1),
+    ]
+
+
+def tls_context() -> ssl.SSLContext | None:
+    return (
+        ssl.create_default_context(cafile=settings.MQTT_CA or None) if settings.MQTT_TLS else None
+    )
+
+
+def stop_on_signals(stop: Callable[[], None]) -> None:
+    """SIGTERM and SIGINT stop in order; a second one at once."""
+    loop = asyncio.get_running_loop()
+
+    def handle(number: signal.Signals) -> None:
+        logger.info("%s: finishing the batch in hand.", number.name)
+        loop.add_signal_handler(number, os._exit, 1)
+        stop()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, handle, number)

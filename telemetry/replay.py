@@ -1,0 +1,47 @@
+"""Gives a rejected message another chance, once whatever was wrong with it is mended."""
+
+from itertools import count
+
+from django.db import transaction
+from django.utils import timezone
+
+from telemetry import ingest
+from telemetry.decode import EPOCH, MICROSECOND
+from telemetry.ingest import Incoming
+from telemetry.models import RejectedMessage
+from telemetry.reasons import Reason
+
+STORED, DUPLICATE, REJECTED = "stored", "duplicate", "rejected"
+
+
+def replay(rejected: RejectedMessage) -> str:
+    """Send `rejected` through the same door again; returns "stored", "duplicate" or "rejected".
+
+    Stored, or known already, it is resolved in the same transaction. Rejected again, it stays open
+    with the new reason.
+    """
+    again: list[Incoming] = []
+    with transaction.atomic():
+        tally = ingest.store([_decoded(rejected)], keep=again.extend)
+        if again and (fault := again[-1].rejected):
+            rejected.reason, rejected.detail = fault.reason, fault.detail
+            rejected.save(update_fields=["reason", "detail"])
+            return REJECTED
+        rejected.resolved_at = timezone.now()
+        rejected.save(update_fields=["resolved_at"])
+    return STORED if tally.stored else DUPLICATE
+
+
+def _decoded(rejected: RejectedMessage) -> Incoming:
+    topic, payload = bytes(rejected.topic), bytes(rejected.payload)
+    received_at = (rejected.received_at - EPOCH) // MICROSECOND
+    if rejected.reason == Reason.MALFORMED_PACKET:
+        # What was cut out of a broken frame is no payload.
+        return Incoming(topic, payload, received_at).reject(
+            Reason.MALFORMED_PACKET, rejected.detail
+        )
+    # Readings without an id get one from the rejected message: replaying twice stores once.
+    ids = (f"{rejected.pk.hex}-{number}" for number in count())
+    return ingest.decode_message(
+        topic.decode(errors="replace"), payload, received_at, new_id=ids.__next__
+    )

@@ -1,0 +1,121 @@
+"""The ingestor's hands in the database: one thread, one connection, one deadline, no giving up."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import random
+import socket
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+import psycopg
+from django.db import connection
+
+from telemetry.faults import Fault, fault_of
+
+logger = logging.getLogger(__name__)
+Result = TypeVar("Result")
+
+# A server that froze answers no timeout of its own, and libpq has none for it.
+DEADLINE = 20.0
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 30.0
+
+SESSION_SETTINGS = """
+SET statement_timeout = '15s';
+SET lock_timeout = '5s';
+SET idle_in_transaction_session_timeout = '15s';
+SET default_transaction_isolation = 'read committed';
+SET synchronous_commit = 'on'
+"""
+
+
+class NameTaken(Exception):
+    """Another process works under the same name; this one waits for it to end."""
+
+
+class Writer:
+    """Runs database work in a thread, one piece after another, each until it succeeds.
+
+    Holds the advisory lock of `name` for as long as its connection lives, so of two processes with
+    one name the second waits. Work must be safe to repeat: a lost COMMIT reply repeats it.
+    """
+
+    def __init__(self, name: str, deadline: float = DEADLINE) -> None:
+        self.name = name
+        self.deadline = deadline
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="database")
+        self._prepared: Any = None
+
+    async def run(self, work: Callable[[], Result]) -> Result:
+        """The result of `work`. Waits out an ill database; raises what is anybody else's fault."""
+        for pause in pauses():
+            try:
+                return await self._attempt(work)
+            except NameTaken as error:
+                logger.warning("%s", error)
+            except Exception as error:
+                if fault_of(error) is not Fault.WAIT:
+                    raise
+                logger.warning("The database is not available, trying on: %s", error)
+            await asyncio.sleep(pause)
+        raise AssertionError("pauses() never ends")
+
+    async def _attempt(self, work: Callable[[], Result]) -> Result:
+        running = asyncio.get_running_loop().run_in_executor(self._thread, self._do, work)
+        done, _ = await asyncio.wait([running], timeout=self.deadline)
+        if not done:
+            logger.error("The database did not answer for %.0f s; disconnecting.", self.deadline)
+            self._cut()
+        return await running
+
+    def _do(self, work: Callable[[], Result]) -> Result:
+        try:
+            self._prepare()
+            return work()
+        except BaseException:
+            self._close()
+            raise
+
+    def _prepare(self) -> None:
+        """Make a new connection ours."""
+        connection.ensure_connection()
+        if self._prepared is connection.connection:
+            return
+        with connection.cursor() as cursor:
+            cursor.execute(SESSION_SETTINGS)
+            cursor.execute("SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", [self.name])
+            if cursor.fetchone() != (True,):
+                raise NameTaken(
+                    f"Another process with the client id “{self.name}” is at work; waiting for "
+                    "it to end. Give this one another MQTT__CLIENT_ID to run both."
+                )
+        self._prepared = connection.connection
+
+    def _close(self) -> None:
+        self._prepared = None
+        with contextlib.suppress(Exception):
+            connection.close()
+
+    def _cut(self) -> None:
+        """Take the connection's socket away from the thread that waits for it."""
+        with (
+            contextlib.suppress(OSError, AttributeError, psycopg.Error),
+            socket.socket(fileno=os.dup(self._prepared.fileno())) as ours,
+        ):
+            ours.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Let the thread finish, and the connection go."""
+        self._thread.submit(self._close)
+        self._thread.shutdown()
+
+
+def pauses() -> Iterator[float]:
+    """Seconds between attempts: soon first, then 1 to 30 with jitter, for ever."""
+    yield FIRST_PAUSE
+    ceiling = 1.0
+    while True:
+        yield random.uniform(ceiling / 2, ceiling)
+        ceiling = min(2 * ceiling, LONGEST_PAUSE)
