@@ -5,6 +5,7 @@ from typing import Any
 from django.conf import settings
 from django.db.models import Count, Max, Q
 from django.http import HttpRequest
+from django.templatetags.static import static
 from django.urls import reverse
 
 from accounts.admin import moment
@@ -45,6 +46,14 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
     return [{"items": [home]}, *groups]
 
 
+def favicon(request: HttpRequest) -> str:
+    return static("accounts/favicon.svg")
+
+
+def stylesheet(request: HttpRequest) -> str:
+    return static("accounts/console.css")
+
+
 def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """What the home page shows: counts of what the user may see, or how to begin."""
     fleet = Device.objects.visible_to(request.user).aggregate(
@@ -61,7 +70,7 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     if request.user.has_perm("telemetry.view_rejectedmessage"):
         cards.append(_rejected_card(request))
     begin = None if fleet["devices"] else first_message(request)
-    return context | {"cards": cards, "first_message": begin}
+    return context | {"title": "Home", "cards": cards, "first_message": begin}
 
 
 def _rejected_card(request: HttpRequest) -> dict[str, Any]:

@@ -237,6 +237,10 @@ UNFOLD = {
     "SITE_TITLE": "IoT platform",
     "SITE_HEADER": "IoT platform",
     "SITE_SYMBOL": "sensors",
+    "SITE_FAVICONS": [
+        {"rel": "icon", "type": "image/svg+xml", "href": "iotplatform.admin.favicon"},
+    ],
+    "STYLES": ["iotplatform.admin.stylesheet"],
     "SITE_URL": None,
     "SHOW_HISTORY": True,
     "DASHBOARD_CALLBACK": "iotplatform.admin.dashboard",

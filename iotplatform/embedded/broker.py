@@ -6,7 +6,6 @@ dropped without a word. Sessions, queues and retained messages live in memory an
 
 import importlib.util
 import json
-import socket
 import subprocess
 import sys
 import time
@@ -15,10 +14,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from iotplatform.embedded.errors import EmbeddedServerError
+from iotplatform.ports import answers, require_free
 
 HOST = "127.0.0.1"
 START_SECONDS = 15
-STOP_SECONDS = 5
 
 # The broker delivers at most 100 messages that are not acknowledged yet, whatever is configured.
 # It keeps what it delivered too: `max_segment_count` segments of `max_segment_size` bytes for each
@@ -67,24 +66,33 @@ class Broker:
         self.platform_port = port + 1
         self.max_packet = max_packet
         self.configuration = directory / "broker.toml"
+        self._process: subprocess.Popen[bytes] | None = None
 
     @contextmanager
     def running(self) -> Iterator[None]:
         """The broker answers inside the block and is gone after it, as it is when we are killed."""
+        self.require_free_ports()
         self._write_configuration()
         # Its stdin is a pipe that only we hold open: the child ends when that breaks. A session of
         # its own: Ctrl-C in the terminal is for us, and clients may want to say goodbye first.
-        process = subprocess.Popen(
+        with subprocess.Popen(
             [sys.executable, "-m", module(), json.dumps({"config_path": str(self.configuration)})],
             stdin=subprocess.PIPE,
             start_new_session=True,
-        )
-        with process:
+        ) as self._process:
             try:
-                self._wait_until_ready(process)
+                self._wait_until_ready()
                 yield
             finally:
-                stop(process)
+                self._process.terminate()
+
+    def require_free_ports(self) -> None:
+        """Raises PortTakenError unless the broker could listen on both of its ports."""
+        for port in (self.port, self.platform_port):
+            require_free(HOST, port, "MQTT__PORT")
+
+    def is_running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
 
     def _write_configuration(self) -> None:
         self.configuration.parent.mkdir(parents=True, exist_ok=True)
@@ -97,30 +105,15 @@ class Broker:
             )
         )
 
-    def _wait_until_ready(self, process: subprocess.Popen[bytes]) -> None:
+    def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + START_SECONDS
-        while not (answers(self.port) and answers(self.platform_port)):
-            if process.poll() is not None or time.monotonic() > deadline:
+        while not (answers(HOST, self.port) and answers(HOST, self.platform_port)):
+            if not self.is_running() or time.monotonic() > deadline:
                 raise EmbeddedServerError(
-                    f"The embedded MQTT broker does not start on {HOST}, ports {self.port} and "
-                    f"{self.platform_port}. Set MQTT__PORT to another port, or MQTT__HOST to a "
-                    "broker of your own."
+                    "The embedded MQTT broker does not start; see its lines above. MQTT__HOST may "
+                    "name a broker of your own."
                 )
             time.sleep(0.02)
-
-
-def stop(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()
-    try:
-        process.wait(STOP_SECONDS)
-    except subprocess.TimeoutExpired:
-        process.kill()
-
-
-def answers(port: int) -> bool:
-    """Whether something accepts connections on `port` of this machine."""
-    with socket.socket() as client:
-        return client.connect_ex((HOST, port)) == 0
 
 
 def module() -> str:

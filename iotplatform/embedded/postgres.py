@@ -105,6 +105,14 @@ class Postgres:
                     own_keeper.terminate()
                     own_keeper.wait()
 
+    def is_running(self) -> bool:
+        """Whether the process that the data directory names is alive."""
+        try:
+            os.kill(int((self.data / "postmaster.pid").read_text().split("\n")[0]), 0)
+        except (FileNotFoundError, ProcessLookupError):
+            return False
+        return True
+
     def _start_unless_running(self, users: IO[str]) -> subprocess.Popen[bytes] | None:
         """Returns the server's keeper if it was us who started it."""
         with self._one_at_a_time():

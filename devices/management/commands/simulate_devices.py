@@ -1,0 +1,83 @@
+"""Devices to try the platform with: they publish as real ones would."""
+
+import argparse
+import signal
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from devices.mqtt.topics import TopicError
+from devices.simulator import Broker, Faults, Simulation
+
+
+class Command(BaseCommand):
+    help = "Simulate devices that publish plausible readings over MQTT 3.1.1."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.formatter_class = argparse.ArgumentDefaultsHelpFormatter
+        parser.add_argument("--devices", type=positive, default=5, help="how many devices")
+        parser.add_argument("--tenant", default="t0", help="slug of the tenant they belong to")
+        parser.add_argument(
+            "--interval", type=seconds, default=2.0, help="seconds between messages of a device"
+        )
+        parser.add_argument(
+            "--count", type=positive, help="messages of each device before the end; else no end"
+        )
+        for name, meaning in (
+            ("duplicates", "is sent twice"),
+            ("late", "has a time of an hour ago"),
+            ("bad", "cannot be stored"),
+        ):
+            parser.add_argument(
+                f"--{name}",
+                type=probability,
+                default=0.0,
+                help=f"how often a message {meaning}, 0 to 1",
+            )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            simulation = Simulation(
+                options["tenant"],
+                options["devices"],
+                broker(),
+                interval=options["interval"],
+                faults=Faults(options["duplicates"], options["late"], options["bad"]),
+            )
+        except TopicError as error:
+            raise CommandError(f"--tenant: {error}") from error
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: simulation.stop())
+        if missing := simulation.run(options["count"]):
+            raise CommandError(f"The broker has not acknowledged {missing} messages.")
+
+
+def broker() -> Broker:
+    """The broker as configured, at the port for devices."""
+    return Broker(
+        settings.MQTT_HOST,
+        settings.MQTT_PORT,
+        settings.MQTT_USERNAME,
+        settings.MQTT_PASSWORD,
+        settings.MQTT_TLS,
+        settings.MQTT_CA,
+    )
+
+
+def positive(text: str) -> int:
+    if (number := int(text)) < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return number
+
+
+def seconds(text: str) -> float:
+    if (number := float(text)) < 0:
+        raise argparse.ArgumentTypeError("must not be negative")
+    return number
+
+
+def probability(text: str) -> float:
+    if not 0 <= (number := float(text)) <= 1:
+        raise argparse.ArgumentTypeError("must be between 0 and 1")
+    return number

@@ -1,0 +1,147 @@
+"""The whole platform on one machine, for a first look: what starts, in which order, for whom."""
+
+import http.client
+import json
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack
+
+from django.conf import settings
+from django.db import connection
+
+from accounts.models import Role, Tenant, User
+from iotplatform import embedded
+from iotplatform.ports import require_free
+from iotplatform.supervisor import Child, Supervisor
+
+TENANT = "t0"
+PASSWORD = "demo"
+ADMIN = "admin@example.com"
+COLLEAGUES = {"operator@example.com": Role.OPERATOR, "viewer@example.com": Role.VIEWER}
+
+ENVIRONMENT = {"DEBUG": "1", "AUTH_DEMO": "1"}
+
+TOPIC = f"{TENANT}/devices/my-sensor/telemetry"
+READING = '{"temperature": 21.5}'
+
+
+class Demo:
+    """Everything that `make demo` starts. What DATABASE_URL and MQTT__HOST name is used as is."""
+
+    def __init__(self, write: Callable[[str], None]) -> None:
+        self.supervisor = Supervisor(ENVIRONMENT, write)
+        self.database = embedded.Postgres(settings.LOCAL_DIR / "postgres")
+        self.broker = embedded.Broker(
+            settings.LOCAL_DIR, settings.MQTT_PORT, max_packet=4 * settings.MAX_PAYLOAD
+        )
+
+    def run(self) -> None:
+        """Until something ends by itself or a stop is asked; see Supervisor.wait()."""
+        self.require_free_ports()
+        with ExitStack() as stack:
+            stack.enter_context(self.supervisor)
+            self._start_database(stack)
+            self._start_broker(stack)
+            self._start(stack, "ingestor", manage("run_ingestor"), is_connected)
+            self._start(stack, "web", gunicorn(), lambda _: web_answers())
+            self._start(stack, "simulator", manage("simulate_devices"), lambda _: True)
+            self.supervisor.say(welcome())
+            self.supervisor.wait()
+
+    def require_free_ports(self) -> None:
+        require_free(settings.BIND, settings.PORT, "PORT")
+        if settings.MQTT_EMBEDDED:
+            self.broker.require_free_ports()
+
+    def _start_database(self, stack: ExitStack) -> None:
+        if not settings.DATABASE_URL:
+            stack.enter_context(self.database.running())
+            self.supervisor.watch("PostgreSQL", self.database.is_running)
+        self.supervisor.run("migrate", manage("migrate"))
+        make_users()
+        connection.close()
+
+    def _start_broker(self, stack: ExitStack) -> None:
+        if settings.MQTT_EMBEDDED:
+            stack.enter_context(self.broker.running())
+            self.supervisor.watch("the MQTT broker", self.broker.is_running)
+
+    def _start(
+        self, stack: ExitStack, name: str, command: list[str], is_ready: Callable[[Child], bool]
+    ) -> None:
+        stack.enter_context(self.supervisor.running(name, command, is_ready))
+
+
+def make_users() -> None:
+    """The people of the demo, unless they exist: platform staff, and two who work in t0."""
+    if not User.objects.filter(email__iexact=ADMIN).exists():
+        User.objects.create_superuser(ADMIN, PASSWORD)
+    tenant = Tenant.objects.get(slug=TENANT)
+    for email, role in COLLEAGUES.items():
+        if not User.objects.filter(email__iexact=email).exists():
+            User.objects.create_user(email, PASSWORD, tenant=tenant, role=role)
+
+
+def manage(command: str) -> list[str]:
+    return [sys.executable, str(settings.BASE_DIR / "manage.py"), command]
+
+
+def gunicorn() -> list[str]:
+    address = f"[{settings.BIND}]" if ":" in settings.BIND else settings.BIND
+    return [
+        *(sys.executable, "-m", "gunicorn", "iotplatform.wsgi", "--no-control-socket"),
+        *("--chdir", str(settings.BASE_DIR), "--bind", f"{address}:{settings.PORT}"),
+        *("--worker-class", "gthread", "--threads", "8", "--graceful-timeout", "5"),
+        *("--log-level", "warning"),
+    ]
+
+
+def is_connected(ingestor: Child) -> bool:
+    return ingestor.has_said("Connected to the broker")
+
+
+def web_host() -> str:
+    """Where a browser on this machine finds the web server."""
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.BIND, settings.BIND)
+
+
+def web_answers() -> bool:
+    request = http.client.HTTPConnection(web_host(), settings.PORT, timeout=5)
+    try:
+        request.request("GET", "/healthz")
+        request.getresponse()
+    except OSError:
+        return False
+    finally:
+        request.close()
+    return True
+
+
+def welcome() -> str:
+    """Addresses, logins, and how to publish a reading by hand."""
+    host, port = settings.MQTT_HOST, settings.MQTT_PORT
+    if settings.MQTT_EMBEDDED:
+        broker = f"{host}:{port} for devices: MQTT 3.1.1 and no other version"
+        broker += f"\n            {host}:{settings.MQTT_PLATFORM_PORT} for the platform: MQTT 5"
+    else:
+        broker = f"{host}:{port}, with the user name and password of your broker"
+    web = f"http://{f'[{web_host()}]' if ':' in web_host() else web_host()}:{settings.PORT}/"
+    script = (
+        f"import paho.mqtt.publish as mqtt; mqtt.single({json.dumps(TOPIC)}, "
+        f"{json.dumps(READING)}, qos=1, hostname={json.dumps(host)}, port={port})"
+    )
+    return f"""
+The platform is up. Ctrl-C stops all of it; a second start finds the data of the first.
+
+  Console   {web}
+            log in as {", ".join([ADMIN, *COLLEAGUES])}; password “{PASSWORD}”
+  Broker    {broker}
+
+Publish a reading, then look for “my-sensor” among the devices of the console:
+
+  mosquitto_pub -h {host} -p {port} -q 1 -t {TOPIC} -m '{READING}'
+
+or with nothing but Python:
+
+  {sys.executable} -c '{script}'
+"""
