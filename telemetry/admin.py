@@ -17,6 +17,7 @@ from django.utils.functional import cached_property
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
 from django.views.decorators.http import require_POST
+from unfold import paginator
 from unfold.contrib.filters.admin import (
     ChoicesDropdownFilter,
     RadioFilter,
@@ -24,9 +25,8 @@ from unfold.contrib.filters.admin import (
     RelatedDropdownFilter,
 )
 from unfold.decorators import action, display
-from unfold.paginator import InfinitePaginator
 
-from accounts.admin import TenantScopedAdmin, exact, moment
+from accounts.admin import TenantScopedAdmin, coloured, exact, moment
 from devices.models import Device
 from telemetry.models import RejectedMessage, RejectedMessageQuerySet, Telemetry
 from telemetry.reasons import Reason
@@ -37,7 +37,6 @@ BRIEF = 160
 LONGEST_SHOWN = 20_000
 REPLAYED_AT_ONCE = 100
 
-REASON_COLOURS = {Reason.ERROR: "danger", Reason.DATABASE: "danger"}
 MEND_DEVICE = "The device has to send something else; replaying this message changes nothing."
 RAISE_LIMIT = "If such messages are wanted, raise the limit, restart the ingestor and replay."
 ADVICE = {
@@ -95,8 +94,11 @@ def hex_dump(data: bytes) -> str:
     return "\n".join(lines)
 
 
-class UncountedPaginator(InfinitePaginator):
-    """Pages of a table too large to count, as far back as skipping rows (OFFSET) stays cheap."""
+class InfinitePaginator(paginator.InfinitePaginator):
+    """Pages of a table too large to count, as far back as skipping rows (OFFSET) stays cheap.
+
+    Unfold leaves the count out of the page for a class of this name.
+    """
 
     template_name = "admin/uncounted_pagination.html"
 
@@ -108,7 +110,8 @@ class UncountedPaginator(InfinitePaginator):
 class ReadOnlyAdmin(TenantScopedAdmin):
     """Pages of what devices said: nobody adds, changes or deletes that by hand."""
 
-    paginator = UncountedPaginator
+    paginator = InfinitePaginator
+    show_full_result_count = False
     list_disable_select_all = True
 
     def has_add_permission(self, request: HttpRequest) -> bool:
@@ -166,6 +169,7 @@ class TelemetryAdmin(ReadOnlyAdmin):
 
     list_display = ["time", "payload_in_brief", "message_id", "received"]
     list_display_links = None
+    list_before_template = "admin/telemetry/telemetry/device.html"
     list_filter = [DeviceFilter, ("ts", TimeRangeFilter)]
     ordering = ["-ts", "-id"]
     sortable_by: tuple[str, ...] = ()
@@ -180,7 +184,8 @@ class TelemetryAdmin(ReadOnlyAdmin):
         if "device" not in request.GET and self.has_view_permission(request):
             context = {**self.admin_site.each_context(request), "title": "Readings"}
             return TemplateResponse(request, "admin/telemetry/telemetry/choose.html", context)
-        return super().changelist_view(request, extra_context)
+        context = {"device": self._device(request), **(extra_context or {})}
+        return super().changelist_view(request, context)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Telemetry]:
         # The device is visible; asking that again of every reading would spoil the index scan.
@@ -309,18 +314,21 @@ class RejectedMessageAdmin(ReadOnlyAdmin):
     def received(self, rejected: RejectedMessage) -> str:
         return moment(rejected.received_at)
 
-    @display(description="reason", label=REASON_COLOURS)
-    def reason_label(self, rejected: RejectedMessage) -> tuple[str, str]:
-        return rejected.reason, rejected.reason.replace("_", " ")
+    @display(description="reason")
+    def reason_label(self, rejected: RejectedMessage) -> SafeString:
+        colour = "danger" if rejected.reason in (Reason.ERROR, Reason.DATABASE) else ""
+        return coloured(rejected.reason.replace("_", " "), colour)
 
     @display(description="topic")
     def topic_text(self, rejected: RejectedMessage) -> str:
         topic = bytes(rejected.topic)
         return text_of(topic) or repr(topic)[2:-1]
 
-    @display(description="state", label={"open": "warning", "dealt with": "success"})
-    def state(self, rejected: RejectedMessage) -> str:
-        return "dealt with" if rejected.resolved_at else "open"
+    @display(description="state")
+    def state(self, rejected: RejectedMessage) -> SafeString:
+        if rejected.resolved_at:
+            return coloured("dealt with", "success")
+        return coloured("open", "warning")
 
     @display(description="reason")
     def reason_text(self, rejected: RejectedMessage) -> str:
@@ -333,11 +341,11 @@ class RejectedMessageAdmin(ReadOnlyAdmin):
     @display(description="payload")
     def payload_text(self, rejected: RejectedMessage) -> SafeString:
         payload = bytes(rejected.payload)
-        shown = payload[:LONGEST_SHOWN]
-        text = text_of(shown)
+        text = text_of(payload)
         context = {
-            "shown": hex_dump(shown) if text is None else text,
+            "text": text and text[:LONGEST_SHOWN],
+            "dump": hex_dump(payload[:LONGEST_SHOWN]) if text is None else "",
             "size": len(payload),
-            "hidden": len(payload) - len(shown),
+            "is_cut": len(payload if text is None else text) > LONGEST_SHOWN,
         }
         return render_to_string("admin/telemetry/rejectedmessage/payload.html", context)

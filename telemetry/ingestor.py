@@ -102,6 +102,8 @@ class Ingestor:
                 storing = None
             if batches:
                 storing = asyncio.create_task(self._store(batches))
+                # Let it hand the batch to the thread before the next one is decoded.
+                await asyncio.sleep(0)
             elif silence:
                 return
         if storing:
@@ -168,7 +170,8 @@ def decode_packet(packet: Message | Unreadable) -> Incoming:
     received_at = int(packet.received_at * 1_000_000)
     number = packet.packet_id or 0
     if isinstance(packet, Unreadable):
-        message = Incoming(packet.topic, packet.frame, received_at, number)
+        topic = packet.topic.decode(errors="surrogateescape")
+        message = Incoming(topic, packet.frame, received_at, number)
         return message.reject(Reason.MALFORMED_PACKET)
     return ingest.decode_message(packet.topic, packet.payload, received_at, number)
 

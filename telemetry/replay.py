@@ -33,7 +33,8 @@ def replay(rejected: RejectedMessage) -> str:
 
 
 def _decoded(rejected: RejectedMessage) -> Incoming:
-    topic, payload = bytes(rejected.topic), bytes(rejected.payload)
+    topic = bytes(rejected.topic).decode(errors="surrogateescape")
+    payload = bytes(rejected.payload)
     received_at = (rejected.received_at - EPOCH) // MICROSECOND
     if rejected.reason == Reason.MALFORMED_PACKET:
         # What was cut out of a broken frame is no payload.
@@ -42,6 +43,4 @@ def _decoded(rejected: RejectedMessage) -> Incoming:
         )
     # Readings without an id get one from the rejected message: replaying twice stores once.
     ids = (f"{rejected.pk.hex}-{number}" for number in count())
-    return ingest.decode_message(
-        topic.decode(errors="replace"), payload, received_at, new_id=ids.__next__
-    )
+    return ingest.decode_message(topic, payload, received_at, new_id=ids.__next__)
