@@ -2,6 +2,8 @@
 
 from django.apps import AppConfig
 
+from iotplatform import checks  # noqa: F401  (its checks register themselves)
+
 
 class PlatformConfig(AppConfig):
     name = "iotplatform"

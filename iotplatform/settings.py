@@ -1,9 +1,10 @@
 """All settings, read from the environment (and `.env`) here and nowhere else.
 
-A value that cannot be understood does not raise here: it is noted in `PROBLEMS`, its default is used
-so that Django can load, and `iotplatform/checks.py` turns the note into a check error with a hint.
+A value that cannot be understood does not raise here: it is noted in `PROBLEMS`, its default is
+used so that Django can load, and `iotplatform/checks.py` turns the note into a check error.
 """
 
+import logging
 import secrets
 import socket
 from collections.abc import Callable
@@ -45,7 +46,8 @@ LOCAL_DIR = Path(read(env.str, "LOCAL_DIR", str(BASE_DIR / ".local"))).resolve()
 BIND = read(env.str, "BIND", "127.0.0.1")
 PORT = read(env.int, "PORT", 8000)
 
-ALLOWED_HOSTS = read(env.list, "ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"] if DEBUG else [])
+LOCAL_NAMES = ["localhost", "127.0.0.1", "[::1]"]
+ALLOWED_HOSTS = read(env.list, "ALLOWED_HOSTS", LOCAL_NAMES if DEBUG else [])
 CSRF_TRUSTED_ORIGINS = read(env.list, "CSRF_TRUSTED_ORIGINS", [])
 CORS_ALLOWED_ORIGINS = read(env.list, "CORS_ALLOWED_ORIGINS", [])
 
@@ -55,7 +57,8 @@ def secret(name: str) -> str:
     if value := env.str(name, default=""):
         return value
     if not DEBUG:
-        # Never used: the check of secrets stops the start. Django only has to load until then.
+        PROBLEMS.append((name, "It is not set."))
+        # Never used: the note above stops the start. Django only has to load until then.
         return secrets.token_urlsafe(48)
     LOCAL_DIR.mkdir(parents=True, exist_ok=True)
     path = LOCAL_DIR / name.lower()
@@ -93,23 +96,24 @@ AUTH_DEMO = read(env.bool, "AUTH_DEMO", False)
 
 # Database --------------------------------------------------------------------------------------
 
+POSTGRESQL = "django.db.backends.postgresql"
+
 
 def database(url: str) -> dict[str, Any]:
     """Django's description of the database at `url`, or of the embedded one."""
     if not url:
         return embedded.database_settings(LOCAL_DIR)
     scheme, separator, rest = url.partition("://")
-    # `postgresql+asyncpg://`, as the service before this one wrote it.
     try:
-        parsed = env.db_url_config(scheme.split("+")[0] + separator + rest)
+        # `postgresql+asyncpg://`, as the service before this one wrote it.
+        parsed: dict[str, Any] = env.db_url_config(scheme.split("+")[0] + separator + rest)
+        if parsed.get("ENGINE") == POSTGRESQL:
+            return parsed
+        problem = "It does not begin with postgresql://."
     except (ValueError, ImproperlyConfigured) as error:
-        PROBLEMS.append(("DATABASE_URL", str(error)))
-        parsed = {}
-    if parsed.get("ENGINE") != "django.db.backends.postgresql":
-        if parsed:
-            PROBLEMS.append(("DATABASE_URL", f"“{scheme}” is not PostgreSQL."))
-        parsed = {"ENGINE": "django.db.backends.postgresql", "NAME": "unconfigured"}
-    return parsed
+        problem = str(error)
+    PROBLEMS.append(("DATABASE_URL", problem))
+    return {"ENGINE": POSTGRESQL, "NAME": "unconfigured"}
 
 
 DATABASES = {
@@ -221,6 +225,15 @@ CSRF_COOKIE_SECURE = not DEBUG
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 
+
+def log_level(name: str) -> str:
+    """The variable `name` as the name of a level that logging knows."""
+    level = env.str(name).upper()
+    if level not in logging.getLevelNamesMapping():
+        raise ValueError(f"{level} is none of {', '.join(logging.getLevelNamesMapping())}.")
+    return level
+
+
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
@@ -228,7 +241,7 @@ LOGGING = {
         "line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"},
     },
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "root": {"handlers": ["console"], "level": read(env.str, "LOG_LEVEL", "INFO")},
+    "root": {"handlers": ["console"], "level": read(log_level, "LOG_LEVEL", "INFO")},
 }
 
 # The operator's console ------------------------------------------------------------------------

@@ -1,0 +1,138 @@
+"""What is wrong with the configuration, found by `manage.py check` and before anything is served.
+
+Values that hold for a trial (DEBUG) are refused where real data may be.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Warning, register
+
+from devices.mqtt import topics
+
+LARGEST_PORT = 65535
+SHORTEST_SECRET = 32
+KNOWN_SECRETS = ("devsecret", "change-me", "changeme", "django-insecure")
+"""How secrets begin that stand in examples."""
+PAYLOAD_RANGE = (1024, 16 * 1024 * 1024)
+
+NEW_SECRET = 'Make one: python3 -c "import secrets; print(secrets.token_urlsafe(48))".'
+DEBUG_ADVICE = "For a trial on this machine set DEBUG=1."
+HINTS = {
+    "SECRET_KEY": f"{NEW_SECRET} {DEBUG_ADVICE}",
+    "JWT_SECRET": f"{NEW_SECRET} {DEBUG_ADVICE}",
+    "DATABASE_URL": "It looks like postgresql://user:password@host:5432/database.",
+}
+
+
+def error(number: int, message: str, hint: str) -> Error:
+    return Error(message, hint=hint, id=f"iotplatform.E{number:03}")
+
+
+@register()
+def check_variables(**_: Any) -> list[CheckMessage]:
+    """Everything that `settings.py` could not read."""
+    return [
+        error(1, f"{name}: {problem}", HINTS.get(name, f"Correct {name}, or leave it out."))
+        for name, problem in settings.PROBLEMS
+    ]
+
+
+@register()
+def check_mqtt(**_: Any) -> list[CheckMessage]:
+    found: list[CheckMessage] = []
+    try:
+        topics.check_filter(settings.MQTT_TOPIC)
+    except ValueError as problem:
+        found.append(error(2, f"MQTT__TOPIC: {problem}", "The default is +/devices/+/telemetry."))
+    if settings.MQTT_CA and not Path(settings.MQTT_CA).is_file():
+        found.append(
+            error(
+                6,
+                f"MQTT__CA: there is no file {settings.MQTT_CA}.",
+                "Give the path of the certificate of the authority that signed the broker's own, "
+                "or leave it out to trust the authorities of the system.",
+            )
+        )
+    if settings.MQTT_CA and not settings.MQTT_TLS:
+        found.append(
+            Warning(
+                "MQTT__CA is set but MQTT__TLS is off: nothing to the broker is encrypted.",
+                hint="Set MQTT__TLS=1.",
+                id="iotplatform.W001",
+            )
+        )
+    return found
+
+
+@register()
+def check_numbers(**_: Any) -> list[CheckMessage]:
+    # The embedded broker takes the port after MQTT__PORT as well.
+    ports = {
+        "PORT": (settings.PORT, LARGEST_PORT),
+        "MQTT__PORT": (settings.MQTT_PORT, LARGEST_PORT - int(settings.MQTT_EMBEDDED)),
+    }
+    days = {"DEDUPE_DAYS": settings.DEDUPE_DAYS, "HISTORY_DAYS": settings.HISTORY_DAYS}
+    found: list[CheckMessage] = [
+        error(3, f"{name}: {port} is no port.", f"Choose a number from 1 to {largest}.")
+        for name, (port, largest) in ports.items()
+        if not 1 <= port <= largest
+    ]
+    found += [
+        error(4, f"{name}: {number} is no number of days.", "Choose at least 1.")
+        for name, number in days.items()
+        if number < 1
+    ]
+    smallest, largest = PAYLOAD_RANGE
+    if not smallest <= settings.MAX_PAYLOAD <= largest:
+        found.append(
+            error(
+                5,
+                f"MAX_PAYLOAD: {settings.MAX_PAYLOAD} bytes.",
+                f"Choose a number of bytes from {smallest} to {largest}; the default is 262144.",
+            )
+        )
+    return found
+
+
+@register()
+def check_secrets(**_: Any) -> list[CheckMessage]:
+    """Without DEBUG, secrets that somebody could guess or look up stop the start."""
+    if settings.DEBUG:
+        return []
+    secrets = {"SECRET_KEY": settings.SECRET_KEY, "JWT_SECRET": settings.JWT_SECRET}
+    found: list[CheckMessage] = []
+    for name, secret in secrets.items():
+        if secret.lower().startswith(KNOWN_SECRETS):
+            found.append(error(10, f"{name} is one that stands in an example.", HINTS[name]))
+        elif len(secret.encode()) < SHORTEST_SECRET:
+            problem = f"{name} is shorter than {SHORTEST_SECRET} bytes."
+            found.append(error(10, problem, HINTS[name]))
+    if settings.SECRET_KEY == settings.JWT_SECRET:
+        # Who learns the one, from an app that checks tokens, must not forge sessions.
+        found.append(error(11, "SECRET_KEY and JWT_SECRET are the same.", NEW_SECRET))
+    return found
+
+
+@register()
+def check_production(**_: Any) -> list[CheckMessage]:
+    """Without DEBUG, what only holds for a trial is refused."""
+    if settings.DEBUG:
+        return []
+    found: list[CheckMessage] = []
+    if not settings.ALLOWED_HOSTS:
+        hint = "Set it to the names of this site, separated by commas."
+        found.append(error(12, "ALLOWED_HOSTS is empty.", f"{hint} {DEBUG_ADVICE}"))
+    for name, unset, server in (
+        ("DATABASE_URL", not settings.DATABASE_URL, "PostgreSQL"),
+        ("MQTT__HOST", settings.MQTT_EMBEDDED, "MQTT broker"),
+    ):
+        if unset:
+            problem = f"{name} is not set; the embedded {server} is for trials only."
+            hint = f"Set {name} to a server of your own. {DEBUG_ADVICE}"
+            found.append(error(13, problem, hint))
+    if settings.AUTH_DEMO:
+        problem = "AUTH_DEMO lets anybody in."
+        found.append(error(14, problem, f"Leave it out. {DEBUG_ADVICE}"))
+    return found
