@@ -14,6 +14,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.utils.decorators import method_decorator
 from django.utils.functional import cached_property
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
 from django.views.decorators.http import require_POST
@@ -167,8 +168,7 @@ class TelemetryAdmin(ReadOnlyAdmin):
     readings, and none of a single one: its id alone would be looked for in every partition.
     """
 
-    list_display = ["time", "payload_in_brief", "message_id", "received"]
-    list_display_links = None
+    list_display = ["time", "payload_in_brief", "message_id"]
     list_before_template = "admin/telemetry/telemetry/device.html"
     list_filter = [DeviceFilter, ("ts", TimeRangeFilter)]
     ordering = ["-ts", "-id"]
@@ -202,11 +202,8 @@ class TelemetryAdmin(ReadOnlyAdmin):
 
     @display(description="time")
     def time(self, reading: Telemetry) -> SafeString:
-        return exact(reading.ts)
-
-    @display(description="received")
-    def received(self, reading: Telemetry) -> SafeString:
-        return exact(reading.received_at)
+        hint = f"received {exact(reading.received_at)}"
+        return format_html('<time title="{}">{}</time>', hint, exact(reading.ts))
 
     @display(description="message id")
     def message_id(self, reading: Telemetry) -> str:

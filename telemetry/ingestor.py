@@ -172,7 +172,7 @@ def decode_packet(packet: Message | Unreadable) -> Incoming:
     if isinstance(packet, Unreadable):
         topic = packet.topic.decode(errors="surrogateescape")
         message = Incoming(topic, packet.frame, received_at, number)
-        return message.reject(Reason.MALFORMED_PACKET)
+        return message.reject(Reason.MALFORMED_PACKET, packet.error)
     return ingest.decode_message(packet.topic, packet.payload, received_at, number)
 
 

@@ -24,6 +24,7 @@ class Job(NamedTuple):
     """One job: `count` says how much there is to do, `work` does it and yields how much it did."""
 
     what: str
+    done: str
     count: Callable[[], int]
     work: Callable[[], Iterator[int]]
 
@@ -35,21 +36,24 @@ def jobs(now: datetime) -> list[Job]:
     deleted = Device.objects.filter(deleted_at__lt=now - ERASE_AFTER)
     return [
         Job(
-            "weeks made ahead",
+            "weeks ahead",
+            "made",
             lambda: len(partitions.missing_ahead(now)),
             lambda: iter([len(partitions.make_ahead(now))]),
         ),
         Job(
-            f"weeks of readings older than {settings.HISTORY_DAYS} days dropped",
+            f"weeks of readings older than {settings.HISTORY_DAYS} days",
+            "dropped",
             lambda: len(partitions.ended_before(history)),
             lambda: drop_weeks_before(history),
         ),
         Job(
-            f"receipts older than {settings.DEDUPE_DAYS} days deleted",
+            f"receipts older than {settings.DEDUPE_DAYS} days",
+            "deleted",
             lambda: Receipt.objects.filter(received_at__lt=receipts).count(),
             lambda: prune_receipts(receipts),
         ),
-        Job("deleted devices erased", deleted.count, lambda: map(erase, list(deleted))),
+        Job("deleted devices", "erased", deleted.count, lambda: map(erase, list(deleted))),
     ]
 
 

@@ -22,12 +22,14 @@ Result = TypeVar("Result")
 DEADLINE = 20.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 30.0
 
+# The last line has the server notice that we are gone, and give our lock back, in mid-statement.
 SESSION_SETTINGS = """
 SET statement_timeout = '15s';
 SET lock_timeout = '5s';
 SET idle_in_transaction_session_timeout = '15s';
 SET default_transaction_isolation = 'read committed';
-SET synchronous_commit = 'on'
+SET synchronous_commit = 'on';
+SET client_connection_check_interval = '1s'
 """
 
 

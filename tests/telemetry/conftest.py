@@ -16,13 +16,13 @@ settings.register_profile("patient", deadline=None, suppress_health_check=[Healt
 settings.load_profile("patient")
 
 
-@pytest.fixture()
+@pytest.fixture
 def t0(db):
     # A test with transactions of its own leaves empty tables behind.
     return Tenant.objects.get_or_create(slug="t0")[0]
 
 
-@pytest.fixture()
+@pytest.fixture
 def dev(t0):
     """The device dev-01 of t0, and the partitions of these days."""
     partitions.make_ahead(datetime.now(UTC))

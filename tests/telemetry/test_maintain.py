@@ -1,0 +1,91 @@
+"""`manage.py maintain`: what it does, what it leaves, and that it can say so first."""
+
+from datetime import UTC, datetime, timedelta
+from io import StringIO
+
+import pytest
+from django.core.management import call_command
+from django.db import connection
+
+from devices.models import Device, DeviceState
+from telemetry import partitions
+from telemetry.ingest import store
+from telemetry.models import Receipt, RejectedMessage, Telemetry
+from tests.telemetry.conftest import message
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def maintain(*arguments):
+    out = StringIO()
+    call_command("maintain", *arguments, stdout=out)
+    return out.getvalue()
+
+
+@pytest.fixture(autouse=True)
+def _old_week(dev):
+    """A week long gone by, with a reading in it."""
+    store([message({"ts": (datetime.now(UTC) - timedelta(days=30)).timestamp()})])
+    yield
+    for week in partitions.existing():
+        connection.cursor().execute(f"DROP TABLE {partitions.name_of(week)}")
+
+
+def test_weeks_older_than_the_history_are_dropped(settings):
+    settings.HISTORY_DAYS = 20
+    assert "older than 20 days: 1 dropped" in maintain()
+    assert not Telemetry.objects.exists()
+
+
+def test_history_is_left_alone():
+    assert "older than 400 days: 0 dropped" in maintain()
+    assert Telemetry.objects.count() == 1
+
+
+def test_missing_weeks_are_made():
+    connection.cursor().execute(f"DROP TABLE {partitions.name_of(partitions.existing()[-1])}")
+    assert "weeks ahead: 1 made" in maintain()
+
+
+def test_receipts_are_pruned_by_age():
+    Receipt.objects.update(received_at=datetime.now(UTC) - timedelta(days=8))
+    store([message({"msg_id": "fresh"})])
+    assert "receipts older than 7 days: 1 deleted" in maintain()
+    assert Receipt.objects.get().msg_id == "fresh"
+
+
+def test_many_receipts_are_pruned_block_by_block(dev):
+    old = datetime.now(UTC) - timedelta(days=8)
+    Receipt.objects.bulk_create(
+        Receipt(device=dev, msg_id=f"{n:064}", digest=0, received_at=old) for n in range(5_000)
+    )
+    assert "receipts older than 7 days: 5000 deleted" in maintain()
+
+
+def test_a_deleted_device_is_erased_with_all_it_said(dev, monkeypatch):
+    monkeypatch.setattr("telemetry.maintenance.CHUNK_ROWS", 2)
+    store([message([{"temp": n} for n in range(5)]), message(b"\xff")])
+    store([message({"temp": 1}, uid="dev-02")])
+    Device.objects.filter(pk=dev.pk).update(
+        is_enabled=False, deleted_at=datetime.now(UTC) - timedelta(hours=2)
+    )
+    assert "deleted devices: 1 erased" in maintain()
+    assert Device.objects.get().device_uid == "dev-02"
+    assert Telemetry.objects.count() == Receipt.objects.count() == 1
+    assert not RejectedMessage.objects.exists()
+    assert DeviceState.objects.count() == 1
+
+
+def test_a_device_deleted_just_now_waits_for_its_last_batch(dev):
+    Device.objects.update(is_enabled=False, deleted_at=datetime.now(UTC))
+    assert "deleted devices: 0 erased" in maintain()
+
+
+def test_a_dry_run_counts_and_changes_nothing(settings, dev):
+    settings.HISTORY_DAYS = 20
+    Receipt.objects.update(received_at=datetime.now(UTC) - timedelta(days=8))
+    before = (Telemetry.objects.count(), Receipt.objects.count(), partitions.existing())
+    said = maintain("--dry-run")
+    assert "weeks of readings older than 20 days: 1 to be dropped" in said
+    assert "receipts older than 7 days: 1 to be deleted" in said
+    assert before == (Telemetry.objects.count(), Receipt.objects.count(), partitions.existing())
