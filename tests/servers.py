@@ -1,5 +1,6 @@
 """Real servers for tests, each in a directory and on a port of its own, stopped with its block."""
 
+import contextlib
 import socket
 import subprocess
 import time
@@ -17,6 +18,15 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def free_pair() -> int:
+    """A free TCP port of 127.0.0.1 whose upper neighbour is free as well."""
+    while True:
+        port = free_port()
+        with socket.socket() as neighbour, contextlib.suppress(OSError):
+            neighbour.bind(("127.0.0.1", port + 1))
+            return port
 
 
 def wait_for_port(port: int, process: subprocess.Popen[bytes], log: Path) -> None:

@@ -92,6 +92,7 @@ class Connection(asyncio.Protocol):
         self.number = number
         self.unacknowledged: dict[int, Received] = {}
         self.weight = 0  # of the unacknowledged messages
+        self.is_paused = False
         self.closed = asyncio.Event()
         self.error: Exception | None = None  # why the connection ended
         self._deliver = deliver
@@ -104,7 +105,6 @@ class Connection(asyncio.Protocol):
         self._max_packet_size: int | None = None
         self._is_accepted = False
         self._is_leaving = False
-        self._is_paused = False
         self._keep_alive = 0
         self._timer: asyncio.TimerHandle | None = None
         self._heard_at = self._wrote_at = self._loop.time()
@@ -133,12 +133,9 @@ class Connection(asyncio.Protocol):
         answer = await self._request(packet_id, frame, SubAckPacket)
         return [int(code) for code in answer.reason_codes]
 
-    async def unsubscribe(self, filters: list[str]) -> list[int]:
-        """The reason code of each filter."""
-        packet_id = self._free_packet_id()
-        frame = UnsubscribePacket(packet_id, filters).write()
-        answer = await self._request(packet_id, frame, UnsubAckPacket)
-        return [int(code) for code in answer.reason_codes]
+    def unsubscribe(self, filters: list[str]) -> None:
+        """Does not wait: rumqttd never answers for a filter that it does not know."""
+        self._write(UnsubscribePacket(self._free_packet_id(), filters).write())
 
     async def publish(self, build: Callable[[int], PublishPacket]) -> int:
         """Sends what `build` makes of a packet id, with QoS 1; returns the PUBACK's reason code."""
@@ -174,13 +171,13 @@ class Connection(asyncio.Protocol):
 
     def pause(self) -> None:
         """Stops reading: what the broker sends waits in the network and at the broker."""
-        if self._transport and not self._is_paused:
-            self._is_paused = True
+        if self._transport and not self.is_paused:
+            self.is_paused = True
             self._transport.pause_reading()
 
     def resume(self) -> None:
-        if self._transport and self._is_paused:
-            self._is_paused = False
+        if self._transport and self.is_paused:
+            self.is_paused = False
             self._heard_at = self._loop.time()
             self._transport.resume_reading()
 
@@ -329,7 +326,7 @@ class Connection(asyncio.Protocol):
         """Asks the broker for a sign of life in quiet times; gives up when none comes."""
         now = self._loop.time()
         # While we do not read, silence says nothing about the broker.
-        if not self._is_paused and now - self._heard_at > 1.5 * self._keep_alive:
+        if not self.is_paused and now - self._heard_at > 1.5 * self._keep_alive:
             self._fail(ConnectionError("The broker fell silent."))
             return
         if now - min(self._heard_at, self._wrote_at) >= self._keep_alive / 2:

@@ -8,6 +8,7 @@ import inspect
 import logging
 import random
 import ssl
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import NamedTuple, NoReturn
@@ -104,7 +105,7 @@ class Session:
         self._connection: Connection | None = None
         self._connections = 0  # attempts, which number the connections
         self._accepted = 0
-        self._attempts = 0
+        self._failures = 0
         self._queue: deque[Received] = deque()
         self._queue_filled = asyncio.Event()
         self._unclaimed = 0  # weight of the messages without packet id in the queue
@@ -125,6 +126,11 @@ class Session:
         """When the oldest of them was received, in seconds since the epoch."""
         waiting = self._connection.unacknowledged if self._connection else {}
         return next((message.received_at for message in waiting.values()), None)
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether reading waits for messages to be settled."""
+        return self._connection is not None and self._connection.is_paused
 
     @property
     def reconnects(self) -> int:
@@ -214,10 +220,7 @@ class Session:
             try:
                 await self._serve_one_connection()
             except OSError as error:
-                shortest, longest = self._back_off
-                ceiling = min(longest, shortest * 2 ** min(self._attempts + 1, 16))
-                delay = random.uniform(shortest, ceiling)
-                self._attempts += 1
+                delay = self._next_delay()
                 logger.warning(
                     "No connection to the broker at %s:%d: %s Next attempt in %.1f s.",
                     *self._address,
@@ -226,19 +229,27 @@ class Session:
                 )
                 await asyncio.sleep(delay)
 
+    def _next_delay(self) -> float:
+        """Seconds, at random below a ceiling that doubles with each connection that did not last."""
+        shortest, longest = self._back_off
+        self._failures += 1
+        return random.uniform(shortest, min(longest, shortest * 2 ** min(self._failures, 16)))
+
     async def _serve_one_connection(self) -> NoReturn:
         self._connections += 1
         connection = self._connection = Connection(self._connections, self._enqueue)
+        began = time.monotonic()
         try:
             await self._open(connection)
             await self._subscribe_all(connection)
-            self._attempts = 0
             self._connected.set()
             await connection.run()
         finally:
             self._connected.clear()
             await connection.leave()
-            self._forget(connection)
+            self._forget_unacknowledged()
+            if time.monotonic() - began > self._back_off[1]:
+                self._failures = 0
 
     async def _open(self, connection: Connection) -> None:
         host, port = self._address
@@ -263,7 +274,7 @@ class Session:
 
     async def _subscribe_all(self, connection: Connection) -> None:
         if self._unsubscribe and self.session_present:
-            await connection.unsubscribe(self._unsubscribe)
+            connection.unsubscribe(self._unsubscribe)
         if not self._subscriptions:
             return
         granted = await connection.subscribe(
@@ -298,7 +309,7 @@ class Session:
         """Bytes received and not settled: unacknowledged, or without need of it and not taken."""
         return self._unclaimed + (self._connection.weight if self._connection else 0)
 
-    def _forget(self, connection: Connection) -> None:
+    def _forget_unacknowledged(self) -> None:
         """Drops what the broker will send again because it was not acknowledged."""
         self._connection = None
         self._queue = deque(m for m in self._queue if m.packet_id is None)
