@@ -115,7 +115,7 @@ class Connection(asyncio.Protocol):
             connack = await self._request(CONNACK_ID, packet.write(), ConnAckPacket)
         except ConnectionError as error:
             raise ConnectRefused(
-                f"No answer to CONNECT ({error}) The broker must speak MQTT 5 on this port."
+                f"No answer to CONNECT; the port must speak MQTT 5, with TLS if we do. {error}"
             ) from error
         if connack.reason_code != ConnAckReasonCode.SUCCESS:
             raise ConnectRefused(_refusal(connack))
@@ -123,7 +123,8 @@ class Connection(asyncio.Protocol):
         self._quota = asyncio.Semaphore(connack.receive_max)
         self._max_packet_size = connack.max_packet_size
         self._keep_alive = connack.server_keep_alive or packet.keep_alive
-        self._stay_in_touch()
+        if self._keep_alive:
+            self._stay_in_touch()
         return connack
 
     async def subscribe(self, filters: list[TopicFilter]) -> list[int]:

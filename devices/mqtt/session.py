@@ -222,15 +222,15 @@ class Session:
             except OSError as error:
                 delay = self._next_delay()
                 logger.warning(
-                    "No connection to the broker at %s:%d: %s Next attempt in %.1f s.",
+                    "No connection to the broker at %s:%d, next attempt in %.1f s: %s",
                     *self._address,
-                    error,
                     delay,
+                    error,
                 )
                 await asyncio.sleep(delay)
 
     def _next_delay(self) -> float:
-        """Seconds, at random below a ceiling that doubles with each connection that did not last."""
+        """Seconds, at random; the ceiling doubles with each connection that did not last."""
         shortest, longest = self._back_off
         self._failures += 1
         return random.uniform(shortest, min(longest, shortest * 2 ** min(self._failures, 16)))
@@ -267,6 +267,9 @@ class Session:
             *self._address,
             self.session_present,
         )
+        kept = connack.session_expiry_interval
+        if kept is not None and kept < self._connect_packet.session_expiry_interval:
+            logger.warning("The broker keeps the session for %d s only.", kept)
         if self._on_connect:
             result = self._on_connect(self.session_present)
             if inspect.isawaitable(result):

@@ -7,10 +7,22 @@ from contextlib import asynccontextmanager
 from typing import Any, NamedTuple, Self
 
 import mqtt5
-from mqtt5 import ConnAckPacket, ConnectPacket, PublishPacket, QoS, SubAckPacket, SubscribePacket
+import pytest
+from mqtt5 import (
+    ConnAckPacket,
+    ConnectPacket,
+    DisconnectPacket,
+    PublishPacket,
+    QoS,
+    SubAckPacket,
+    SubscribePacket,
+)
 
 from devices.mqtt.connection import Received
 from devices.mqtt.session import Session, Subscription
+
+# On text that is not UTF-8 the codec reports an error that nobody can catch, besides its panic.
+THE_CODEC_PANICS = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 
 class Address(NamedTuple):
@@ -125,8 +137,9 @@ class Peer:
     def send(self, *frames: bytes) -> None:
         self._writer.write(b"".join(frames))
 
-    async def until_closed(self) -> None:
-        while await self.read():
+    async def until_left(self) -> None:
+        """Reads until the client takes leave or has closed the connection."""
+        while not isinstance(await self.read(), DisconnectPacket | None):
             pass
 
 
@@ -164,4 +177,4 @@ class ScriptedBroker:
 async def wait(peer: Peer) -> None:
     """A script: accept the client and let it be."""
     await peer.accept()
-    await peer.until_closed()
+    await peer.until_left()
