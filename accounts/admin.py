@@ -12,6 +12,7 @@ from django.contrib.humanize.templatetags.humanize import naturaltime
 from django.db.models import Field, ForeignKey, Model, QuerySet
 from django.forms import ModelChoiceField, ModelForm, TypedChoiceField
 from django.http import Http404, HttpRequest
+from django.template.loader import render_to_string
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin
@@ -27,32 +28,31 @@ admin.site.unregister(Group)  # Rights come from roles.
 ROLE_COLOURS = {Role.VIEWER: "info", Role.OPERATOR: "success", Role.ADMIN: "warning"}
 
 
-def exact(value: datetime) -> SafeString:
-    """A time to the millisecond; hovering shows how long ago that is."""
-    text = value.astimezone(UTC).isoformat(" ", "milliseconds").removesuffix("+00:00")
-    return format_html('<time title="{}">{}</time>', naturaltime(value), text)
+def exact(value: datetime) -> str:
+    """A time to the millisecond, in UTC."""
+    return value.astimezone(UTC).isoformat(" ", "milliseconds").removesuffix("+00:00")
 
 
 def moment(value: datetime | None) -> SafeString | str:
     """A time as people say it ("2 minutes ago"); hovering shows it exactly."""
     if value is None:
         return "never"
-    text = f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
-    return format_html('<time title="{}">{}</time>', text, naturaltime(value))
+    return format_html('<time title="{} UTC">{}</time>', exact(value), naturaltime(value))
+
+
+def coloured(text: str, colour: str) -> SafeString:
+    """A label; `colour` is one of Unfold's: info, success, warning, danger, or nothing."""
+    return render_to_string("unfold/helpers/label.html", {"text": text, "type": colour})
 
 
 class TenantScopedAdmin(ModelAdmin):
     """Pages that hold what the user may see, by the model's `visible_to`, and nothing else."""
 
     show_facets = ShowFacets.NEVER
-    show_full_result_count = False
     list_filter_submit = True
     list_per_page = 50
     staff_only: tuple[str, ...] = ("tenant",)
     """Columns, filters and fields that say nothing to a person who works in one tenant."""
-
-    class Media:
-        css = {"all": ["accounts/console.css"]}
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return super().get_queryset(request).visible_to(request.user)
@@ -144,9 +144,9 @@ class UserAdmin(TenantScopedAdmin, AuthUserAdmin):
         ("Dates", {"fields": ["last_login", "created_at"]}),
     ]
 
-    @display(description="role", ordering="role", label=ROLE_COLOURS)
-    def role_label(self, user: User) -> tuple[str, str]:
-        return user.role, user.get_role_display()
+    @display(description="role", ordering="role")
+    def role_label(self, user: User) -> SafeString:
+        return coloured(user.get_role_display(), ROLE_COLOURS[Role(user.role)])
 
     @display(description="last login", ordering="last_login")
     def last_login_ago(self, user: User) -> str:

@@ -13,8 +13,9 @@ from django.utils.safestring import SafeString
 from django.utils.text import Truncator
 from unfold.contrib.filters.admin import BooleanRadioFilter, RadioFilter, RelatedDropdownFilter
 from unfold.decorators import display
+from unfold.widgets import UnfoldAdminTextareaWidget
 
-from accounts.admin import TenantScopedAdmin, moment
+from accounts.admin import TenantScopedAdmin, coloured, moment
 from devices.models import Device, DeviceQuerySet, DeviceState, Session
 
 SESSION_COLOURS = {Session.ONLINE: "success", Session.OFFLINE: "danger", Session.UNKNOWN: "info"}
@@ -24,10 +25,11 @@ VALUES_ON_PAGE = 200
 
 def in_brief(value: Any) -> str:
     """A value as a person reads it at a glance."""
+    if isinstance(value, dict | list):
+        return "…"
     if isinstance(value, float):
         return f"{round(value, 3)}"
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return Truncator(text).chars(24)
+    return Truncator(value if isinstance(value, str) else json.dumps(value)).chars(24)
 
 
 def state_of(device: Device) -> DeviceState:
@@ -49,6 +51,9 @@ class SessionFilter(RadioFilter):
 
 
 class DeviceForm(ModelForm):
+    class Meta:
+        widgets = {"labels": UnfoldAdminTextareaWidget({"rows": 3})}
+
     def clean_labels(self) -> dict[str, str]:
         """An empty field means no labels."""
         return self.cleaned_data["labels"] or {}
@@ -71,15 +76,15 @@ class DeviceAdmin(TenantScopedAdmin):
     change_form_outer_before_template = "admin/devices/device/links.html"
     state_fields = ["session", "since", "reason", "last_seen", "created", "latest"]
     add_fieldsets = [(None, {"fields": ["device_uid", "name", "tenant", "is_enabled", "labels"]})]
-    fieldsets = [*add_fieldsets, ("State", {"fields": state_fields})]
+    fieldsets = [("State", {"fields": state_fields}), ("Settings", add_fieldsets[0][1])]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Device | None = None) -> list[str]:
         return [*self.state_fields, "device_uid", "tenant"] if obj else []
 
-    @display(ordering="state__session", label=SESSION_COLOURS)
-    def session(self, device: Device) -> tuple[str, str]:
+    @display(ordering="state__session")
+    def session(self, device: Device) -> SafeString:
         state = state_of(device)
-        return state.session, state.get_session_display()
+        return coloured(state.get_session_display(), SESSION_COLOURS[Session(state.session)])
 
     @display(ordering=F("state__last_seen_at").asc(nulls_first=True))
     def last_seen(self, device: Device) -> str:

@@ -69,8 +69,15 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     ]
     if request.user.has_perm("telemetry.view_rejectedmessage"):
         cards.append(_rejected_card(request))
-    begin = None if fleet["devices"] else first_message(request)
-    return context | {"title": "Home", "cards": cards, "first_message": begin}
+    begin = (
+        {}
+        if fleet["devices"]
+        else {
+            "first_message": first_message(request),
+            "auto_register": settings.AUTO_REGISTER,
+        }
+    )
+    return context | {"title": "Home", "cards": cards, **begin}
 
 
 def _rejected_card(request: HttpRequest) -> dict[str, Any]:

@@ -1,0 +1,139 @@
+"""Every page of the console for every kind of person. A page that is not listed here fails."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from django.contrib import admin
+from django.test import Client
+from django.urls import URLPattern, reverse
+
+from accounts.models import Tenant, User
+from devices.models import Device
+from telemetry.models import RejectedMessage
+from tests import cast as people
+
+# Answers to: viewer, operator and admin of t0; stranger; staff; somebody who is not logged in.
+ACTORS = (*people.ACTORS, "nobody")
+PAGES = {
+    "index": "200 200 200 200 200 302",
+    "search": "200 200 200 200 200 302",
+    "login": "302 302 302 302 302 200",
+    "logout": "405 405 405 405 405 302",
+    "password_change": "200 200 200 200 200 302",
+    "password_change_done": "200 200 200 200 200 302",
+    "autocomplete": "403 403 403 403 403 302",
+    "jsi18n": "200 200 200 200 200 302",
+    "view_on_site": "404 404 404 404 404 404",
+    "app_list": "200 200 200 200 200 302",
+    "(?P<url>.*)$": "404 404 404 404 404 302",
+    "<path:object_id>/": "302 302 302 302 302 302",
+    "accounts_tenant_changelist": "403 403 200 200 200 302",
+    "accounts_tenant_add": "403 403 403 403 200 302",
+    "accounts_tenant_change": "403 403 200 404 200 302",
+    "accounts_tenant_delete": "403 403 403 404 200 302",
+    "accounts_tenant_history": "403 403 200 404 200 302",
+    "accounts_user_changelist": "403 403 200 200 200 302",
+    "accounts_user_add": "403 403 200 200 200 302",
+    "accounts_user_change": "403 403 200 404 200 302",
+    "accounts_user_delete": "403 403 403 404 200 302",
+    "accounts_user_history": "403 403 200 404 200 302",
+    "auth_user_password_change": "403 403 200 404 200 302",
+    "devices_device_changelist": "200 200 200 200 200 302",
+    "devices_device_add": "403 200 200 200 200 302",
+    "devices_device_change": "200 200 200 404 200 302",
+    "devices_device_delete": "403 200 200 404 200 302",
+    "devices_device_history": "200 200 200 404 200 302",
+    "telemetry_telemetry_changelist": "200 200 200 404 200 302",
+    "telemetry_rejectedmessage_changelist": "403 200 200 200 200 302",
+    "telemetry_rejectedmessage_add": "403 403 403 403 403 302",
+    "telemetry_rejectedmessage_change": "403 200 200 404 200 302",
+    "telemetry_rejectedmessage_delete": "403 403 403 404 403 302",
+    "telemetry_rejectedmessage_history": "403 200 200 404 200 302",
+    "telemetry_rejectedmessage_deal": "405 405 405 405 405 302",
+}
+ADDRESSES = {
+    "app_list": "/admin/devices/",
+    "view_on_site": "/admin/r/1/1/",
+    "(?P<url>.*)$": "/admin/no/such/page/",
+    "<path:object_id>/": "/admin/devices/device/{device}/",
+    "telemetry_telemetry_changelist": "/admin/telemetry/telemetry/?device={device}",
+}
+
+
+def routes() -> dict[str, URLPattern]:
+    """All addresses below /admin/, by name, or by pattern where they have none."""
+    found: dict[str, URLPattern] = {}
+    waiting: list[Any] = [*admin.site.urls[0]]
+    while waiting:
+        entry = waiting.pop()
+        if isinstance(entry, URLPattern):
+            found[entry.name or str(entry.pattern)] = entry
+        else:
+            waiting.extend(entry.url_patterns)
+    return found
+
+
+def address(name: str, cast: SimpleNamespace) -> str:
+    """The address of the page `name`, about something of tenant t0."""
+    if name in ADDRESSES:
+        return ADDRESSES[name].format(device=cast.device.pk)
+    arguments = routes()[name].pattern.converters
+    return reverse(f"admin:{name}", args=[thing(name, cast) for _ in arguments])
+
+
+def thing(name: str, cast: SimpleNamespace) -> Any:
+    """The key of what the page `name` is about."""
+    things = {
+        "devices_device": cast.device.pk,
+        "accounts_tenant": cast.t0.pk,
+        "telemetry_rejectedmessage": cast.rejected.pk,
+    }
+    return things.get(name.rpartition("_")[0], cast.viewer.pk)
+
+
+def browser(actor: str, cast: SimpleNamespace) -> Client:
+    return Client() if actor == "nobody" else people.console(getattr(cast, actor))
+
+
+@pytest.fixture
+def cast(cast: SimpleNamespace) -> SimpleNamespace:
+    people.readings(cast.device, 3)
+    cast.rejected = people.rejected(cast.t0)
+    return cast
+
+
+def test_every_page_is_listed():
+    assert set(routes()) == set(PAGES)
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_answers_each_person_as_listed(cast, name):
+    url = address(name, cast)
+    answers = [browser(actor, cast).get(url).status_code for actor in ACTORS]
+    assert dict(zip(ACTORS, answers, strict=True)) == dict(
+        zip(ACTORS, map(int, PAGES[name].split()), strict=True)
+    )
+
+
+@pytest.mark.parametrize("actor", ["viewer", "stranger", "nobody"])
+@pytest.mark.parametrize("name", PAGES)
+def test_who_may_not_change_something_cannot_by_posting_either(cast, name, actor):
+    client, before = browser(actor, cast), contents()
+    client.post(
+        address(name, cast),
+        {
+            "post": "yes",
+            "name": "changed",
+            "replay": "",
+            "action": "delete_selected",
+            "_selected_action": [thing(name, cast)],
+        },
+    )
+    assert contents() == before
+
+
+def contents() -> list[Any]:
+    """All that the pages could change."""
+    models = (Tenant, User, Device, RejectedMessage)
+    return [list(model.objects.order_by("pk").values()) for model in models]
