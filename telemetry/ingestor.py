@@ -98,14 +98,13 @@ class Ingestor:
             packets = await self._receive(silence)
             batches = list(decoded(packets))
             if storing:
-                await storing
-                storing = None
-            if batches:
-                storing = asyncio.create_task(self._store(batches))
-                # Let it hand the batch to the thread before the next one is decoded.
-                await asyncio.sleep(0)
-            elif silence:
+                # Its failure ends the group, and this with it.
+                await asyncio.wait([storing])
+            elif silence and not batches:
                 return
+            storing = self._group.create_task(self._store(batches)) if batches else None
+            # Let it hand the batch to the thread before the next one is decoded.
+            await asyncio.sleep(0)
         if storing:
             await self._finish(storing)
 
@@ -126,12 +125,11 @@ class Ingestor:
             self.session.acknowledge(packets)
             self.report.add(tally)
 
-    async def _finish(self, storing: "asyncio.Task[None]") -> None:
-        try:
-            async with asyncio.timeout(STOP_SECONDS):
-                await storing
-        except TimeoutError:
+    async def _finish(self, storing: asyncio.Task[None]) -> None:
+        done, _ = await asyncio.wait([storing], timeout=STOP_SECONDS)
+        if not done:
             logger.error("Stopping without the batch in hand; the broker will send it again.")
+            storing.cancel()
 
     async def _report(self) -> None:
         while True:

@@ -21,11 +21,11 @@ ERASE_AFTER = timedelta(hours=1)
 
 
 class Job(NamedTuple):
-    """One job: `count` says how much there is to do, `work` does it and yields how much it did."""
+    """One job: `pending` says how much there is to do, `work` does it and yields how much it did."""
 
     what: str
     done: str
-    count: Callable[[], int]
+    pending: Callable[[], int]
     work: Callable[[], Iterator[int]]
 
 

@@ -49,6 +49,7 @@ class Writer:
         self.deadline = deadline
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="database")
         self._prepared: Any = None
+        self._busy = False
 
     async def run(self, work: Callable[[], Result]) -> Result:
         """The result of `work`. Waits out an ill database; raises what is anybody else's fault."""
@@ -73,12 +74,15 @@ class Writer:
         return await running
 
     def _do(self, work: Callable[[], Result]) -> Result:
+        self._busy = True
         try:
             self._prepare()
             return work()
         except BaseException:
             self._close()
             raise
+        finally:
+            self._busy = False
 
     def _prepare(self) -> None:
         """Make a new connection ours."""
@@ -109,7 +113,9 @@ class Writer:
             ours.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        """Let the thread finish, and the connection go."""
+        """End the thread and its connection; work that was given up is cut off."""
+        if self._busy:
+            self._cut()
         self._thread.submit(self._close)
         self._thread.shutdown()
 

@@ -19,6 +19,6 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, dry_run: bool, **options: Any) -> None:
         for job in jobs(timezone.now()):
-            count = job.count() if dry_run else sum(job.work())
+            count = job.pending() if dry_run else sum(job.work())
             line = f"{job.what}: {count} {'to be ' if dry_run else ''}{job.done}"
             self.stdout.write(self.style.SUCCESS(line) if count else line)
