@@ -137,7 +137,12 @@ class UserAdmin(TenantScopedAdmin, AuthUserAdmin):
     filter_horizontal: list[str] = []
     readonly_fields = ["last_login", "created_at"]
     staff_only = ("tenant", "is_superuser")
-    add_fieldsets = [(None, {"fields": ["email", "tenant", "role", "password1", "password2"]})]
+    add_fieldsets = [
+        (
+            None,
+            {"fields": ["email", "tenant", "role", "is_superuser", "password1", "password2"]},
+        ),
+    ]
     fieldsets = [
         (None, {"fields": ["email", "password"]}),
         ("Rights", {"fields": ["tenant", "role", "is_active", "is_superuser"]}),

@@ -6,7 +6,8 @@ from typing import Any
 
 from django.contrib import admin
 from django.db.models import F
-from django.forms import ModelForm
+from django.forms import JSONField, ModelForm
+from django.forms.fields import InvalidJSONInput
 from django.http import HttpRequest
 from django.template.loader import render_to_string
 from django.utils.safestring import SafeString
@@ -50,13 +51,25 @@ class SessionFilter(RadioFilter):
         return queryset.in_session(Session(self.value()))
 
 
+class LabelsField(JSONField):
+    """Labels as JSON; an empty field means no labels."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options | {"show_hidden_initial": False})
+
+    def to_python(self, value: Any) -> Any:
+        labels = super().to_python(value)
+        return {} if labels in (None, []) else labels
+
+    def bound_data(self, data: Any, initial: Any) -> Any:
+        # Shown again as it was typed: what JSON can spell is not always text that can be sent.
+        return InvalidJSONInput(data)
+
+
 class DeviceForm(ModelForm):
     class Meta:
+        field_classes = {"labels": LabelsField}
         widgets = {"labels": UnfoldAdminTextareaWidget({"rows": 3})}
-
-    def clean_labels(self) -> dict[str, str]:
-        """An empty field means no labels."""
-        return self.cleaned_data["labels"] or {}
 
 
 @admin.register(Device)

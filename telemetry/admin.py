@@ -26,6 +26,7 @@ from unfold.contrib.filters.admin import (
     RelatedDropdownFilter,
 )
 from unfold.decorators import action, display
+from unfold.views import ChangeList
 
 from accounts.admin import TenantScopedAdmin, coloured, exact, moment
 from devices.models import Device
@@ -108,12 +109,23 @@ class InfinitePaginator(paginator.InfinitePaginator):
         return self.per_page * DEEPEST_PAGE
 
 
+class FixedOrderChangeList(ChangeList):
+    """A list in the order that an index serves, whatever order the address asks for."""
+
+    def get_ordering(self, request: HttpRequest, queryset: QuerySet[Any]) -> list[str]:
+        return list(self.model_admin.ordering)
+
+
 class ReadOnlyAdmin(TenantScopedAdmin):
     """Pages of what devices said: nobody adds, changes or deletes that by hand."""
 
     paginator = InfinitePaginator
     show_full_result_count = False
     list_disable_select_all = True
+    sortable_by: tuple[str, ...] = ()
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return FixedOrderChangeList
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -172,7 +184,6 @@ class TelemetryAdmin(ReadOnlyAdmin):
     list_before_template = "admin/telemetry/telemetry/device.html"
     list_filter = [DeviceFilter, ("ts", TimeRangeFilter)]
     ordering = ["-ts", "-id"]
-    sortable_by: tuple[str, ...] = ()
     actions = None
 
     def get_urls(self) -> list[URLPattern]:
@@ -247,7 +258,6 @@ class RejectedMessageAdmin(ReadOnlyAdmin):
     list_select_related = ["tenant"]
     search_fields = ["device_uid"]
     ordering = ["-received_at", "-id"]
-    sortable_by: tuple[str, ...] = ()
     actions = ["replay_selected", "resolve_selected"]
     change_form_outer_before_template = "admin/telemetry/rejectedmessage/buttons.html"
     fields = [

@@ -78,8 +78,8 @@ def rejected(tenant: Tenant | None, payload: bytes = b"{}", **fields: Any) -> Re
     return RejectedMessage.objects.create(id=uuid.uuid4(), tenant=tenant, payload=payload, **fields)
 
 
-def console(user: User) -> Client:
+def console(user: User, **options: Any) -> Client:
     """A browser in which `user` is logged in."""
-    client = Client()
+    client = Client(**options)
     client.force_login(user)
     return client

@@ -1,0 +1,383 @@
+"""The console's pages of readings and of rejected messages."""
+
+from datetime import timedelta
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.db import connection
+from django.urls import NoReverseMatch, reverse
+
+from devices.models import Device
+from telemetry.admin import ADVICE, DEEPEST_PAGE, hex_dump, text_of
+from telemetry.models import RejectedMessage, Telemetry
+from telemetry.reasons import Reason
+from tests import cast as people
+from tests.queries import plan_of, queries_of
+
+READINGS = "/admin/telemetry/telemetry/"
+REJECTED = "/admin/telemetry/rejectedmessage/"
+TELEMETRY = "telemetry_telemetry"
+FULL_PAGE = 50
+
+
+def numbers(client, device: Device, **parameters) -> list[int]:
+    """The `n` of the readings listed, which count back from noon by the minute."""
+    response = client.get(READINGS, {"device": device.pk, **parameters})
+    return [reading.payload["n"] for reading in response.context["cl"].result_list]
+
+
+@pytest.fixture
+def client(cast):
+    return people.console(cast.operator)
+
+
+# Readings ----------------------------------------------------------------------------------------
+
+
+def test_the_readings_of_a_device_are_listed_newest_first(cast, client):
+    people.readings(cast.device, 60)
+    assert numbers(client, cast.device) == list(range(FULL_PAGE))
+    assert numbers(client, cast.device, p=2) == list(range(FULL_PAGE, 60))
+
+
+def test_readings_of_one_moment_have_an_order(cast, client):
+    people.readings(cast.device, 5, every=timedelta(0))
+    assert numbers(client, cast.device) == [4, 3, 2, 1, 0]
+
+
+def test_a_reading_is_shown_with_time_id_and_payload(cast, client):
+    reading = people.reading(cast.device, temperature=21.5, place="Hà Nội")
+    page = client.get(READINGS, {"device": cast.device.pk}).text
+    assert "2026-01-14 12:00:00.000" in page
+    assert reading.msg_id in page
+    assert "&quot;Hà Nội&quot;" in page
+
+
+def test_a_payload_is_never_markup(cast, client):
+    people.reading(cast.device, evil="</pre><script>alert(1)</script>")
+    page = client.get(READINGS, {"device": cast.device.pk}).text
+    assert "<script>alert(1)" not in page
+    assert "&lt;script&gt;alert(1)" in page
+
+
+def test_a_huge_payload_is_cut_short(cast, client):
+    people.reading(cast.device, text="x" * 200_000)
+    assert len(client.get(READINGS, {"device": cast.device.pk}).content) < 100_000
+
+
+@pytest.mark.parametrize(
+    ("range_", "expected"),
+    [
+        ({"ts_from_0": "2026-01-14", "ts_from_1": "11:58"}, [0, 1, 2]),
+        ({"ts_to_0": "2026-01-14", "ts_to_1": "11:56:00"}, [4, 5]),
+        ({"ts_from_0": "2026-01-14", "ts_to_0": "2026-01-14"}, [0, 1, 2, 3, 4, 5]),
+        ({"ts_from_0": "2026-01-15"}, []),
+        ({"ts_to_0": "2026-01-13"}, []),
+    ],
+)
+def test_readings_are_chosen_by_time_and_a_day_means_all_of_it(cast, client, range_, expected):
+    people.readings(cast.device, 6)
+    assert numbers(client, cast.device, **range_) == expected
+
+
+def test_a_time_that_cannot_be_read_is_said_so(cast, client):
+    response = client.get(READINGS, {"device": cast.device.pk, "ts_from_0": "yesterday"})
+    assert "Write days as 2026-01-31" in response.text
+
+
+def test_the_next_page_keeps_device_and_time(cast, client):
+    people.readings(cast.device, FULL_PAGE)
+    response = client.get(READINGS, {"device": cast.device.pk, "ts_to_0": "2026-01-14"})
+    assert f"device={cast.device.pk}&amp;p=2&amp;ts_to_0=2026-01-14" in response.text
+
+
+def test_without_a_device_the_table_is_not_touched(cast, client):
+    people.readings(cast.device, 3)
+    assert not any(TELEMETRY in statement for statement in queries_of(client, READINGS))
+    assert reverse("admin:devices_device_changelist") in client.get(READINGS).text
+
+
+@pytest.mark.parametrize("device", ["", "0", "-1", "nonsense", "9" * 30, "\0", "1,2"])
+def test_a_device_that_is_none_is_not_found(client, device):
+    assert client.get(READINGS, {"device": device}).status_code == 404
+
+
+def test_the_readings_of_others_and_of_deleted_devices_are_not_found(cast, client):
+    Device.objects.filter(pk=cast.device.pk).retire()
+    for device in (cast.foreign, cast.device):
+        assert client.get(READINGS, {"device": device.pk}).status_code == 404
+
+
+@pytest.mark.parametrize(
+    "crafted",
+    [
+        {"device__isnull": "0"},
+        {"device__gt": "0"},
+        {"device__in": "1,2"},
+        {"payload__n": "1"},
+        {"msg_id__contains": "m"},
+        {"id__gt": "0"},
+        {"ts__gte": "2026-01-01"},
+    ],
+)
+def test_no_other_filter_is_taken(cast, client, crafted):
+    people.readings(cast.device, 3)
+    assert client.get(READINGS, {"device": cast.device.pk, **crafted}).status_code == 400
+    assert not any(TELEMETRY in statement for statement in queries_of(client, READINGS, **crafted))
+
+
+@pytest.mark.parametrize(
+    "crafted",
+    [{}, {"q": "21"}, {"o": "1"}, {"o": "-2.3"}, {"all": ""}, {"_facets": "True"}, {"p": "3"}],
+)
+def test_every_question_to_the_table_is_a_short_scan_of_its_key(cast, client, crafted):
+    fill_history(cast)
+    statements = queries_of(client, READINGS, device=cast.device.pk, **crafted)
+    (statement,) = [statement for statement in statements if TELEMETRY in statement]
+    assert "LIMIT 50" in statement
+    assert_scans_of_the_key(plan_of(statement))
+
+
+def test_a_range_of_time_touches_its_own_weeks_alone(cast, client):
+    fill_history(cast)
+    (statement,) = [
+        statement
+        for statement in queries_of(client, READINGS, device=cast.device.pk, ts_from_0="2026-01-13")
+        if TELEMETRY in statement
+    ]
+    scans = assert_scans_of_the_key(plan_of(statement))
+    assert {scan["Relation Name"] for scan in scans} == {f"{TELEMETRY}_20260112"}
+
+
+def fill_history(cast) -> None:
+    """Three weeks of six devices, as PostgreSQL's planner knows them."""
+    fleet = [people.device(f"fleet-{number}", cast.t0) for number in range(5)]
+    for device in (cast.device, *fleet):
+        people.readings(device, 1_000, every=timedelta(minutes=30))
+    with connection.cursor() as cursor:
+        cursor.execute(f"ANALYZE {TELEMETRY}")
+
+
+def assert_scans_of_the_key(nodes: list[dict]) -> list[dict]:
+    """Nothing but a backward scan of the key in each partition, merged without a sort."""
+    scans = [node for node in nodes if "Relation Name" in node]
+    assert scans
+    assert {node["Node Type"] for node in nodes} <= {"Limit", "Append", "Index Scan"}
+    for scan in scans:
+        assert scan["Scan Direction"] == "Backward"
+        assert scan["Index Name"].endswith("_pkey")
+        assert "device_id = " in scan["Index Cond"]
+        assert "Filter" not in scan
+    return scans
+
+
+def test_a_page_too_deep_is_refused_before_the_table_is_asked(cast, client):
+    people.readings(cast.device, 3)
+    response = client.get(READINGS, {"device": cast.device.pk, "p": DEEPEST_PAGE + 1})
+    assert response.status_code == 302
+
+
+def test_the_deepest_page_says_how_to_see_more(cast, client):
+    people.readings(cast.device, FULL_PAGE * DEEPEST_PAGE + 1)
+    page = client.get(READINGS, {"device": cast.device.pk, "p": DEEPEST_PAGE}).text
+    assert "To see more, narrow the list with the filters." in page
+
+
+@pytest.mark.parametrize("page", ["add", "change", "delete", "history"])
+def test_a_single_reading_has_no_page(page):
+    with pytest.raises(NoReverseMatch):
+        reverse(f"admin:{TELEMETRY}_{page}", args=[1] if page != "add" else [])
+
+
+@pytest.mark.parametrize("end", ["", "change/", "delete/", "history/"])
+def test_no_address_looks_for_a_reading_by_its_id_alone(
+    cast, client, end, django_assert_num_queries
+):
+    reading = people.reading(cast.device)
+    with django_assert_num_queries(2):  # the session and the user
+        assert client.get(f"{READINGS}{reading.pk}/{end}").status_code == 404
+
+
+# Rejected messages -------------------------------------------------------------------------------
+
+
+def listed(client, **parameters) -> list[RejectedMessage]:
+    return list(client.get(REJECTED, parameters).context["cl"].result_list)
+
+
+def page_of(message: RejectedMessage) -> str:
+    return reverse("admin:telemetry_rejectedmessage_change", args=[message.pk])
+
+
+def deal(client, message: RejectedMessage, what: str) -> str:
+    """Press a button of the message's page; the text of the page after."""
+    address = reverse("admin:telemetry_rejectedmessage_deal", args=[message.pk])
+    return client.post(address, {what: ""}, follow=True).text
+
+
+def act(client, action: str, *messages: RejectedMessage) -> str:
+    """Choose an action for messages of the list; the text of the page after."""
+    chosen = [message.pk for message in messages]
+    return client.post(REJECTED, {"action": action, "_selected_action": chosen}, follow=True).text
+
+
+def test_the_open_messages_of_the_tenant_are_listed(cast, client):
+    mine = people.rejected(cast.t0)
+    people.rejected(cast.other)
+    people.rejected(None)
+    people.rejected(cast.t0, resolved_at=people.NOON)
+    assert listed(client) == [mine]
+
+
+def test_staff_see_messages_of_no_tenant_too(cast):
+    messages = {people.rejected(tenant) for tenant in (cast.t0, cast.other, None)}
+    assert set(listed(people.console(cast.staff))) == messages
+
+
+def test_messages_are_found_by_state_reason_and_device(cast, client):
+    old = people.rejected(cast.t0, resolved_at=people.NOON)
+    new = people.rejected(cast.t0, reason=Reason.NUL, device_uid="dev-07")
+    assert listed(client, state="resolved") == [old]
+    assert listed(client, state="all") == [new, old]
+    assert listed(client, reason__exact="nul") == listed(client, q="dev-07") == [new]
+    assert listed(client, reason__exact="too_old") == []
+
+
+@pytest.mark.parametrize("parameter", ["state", "reason__exact", "tenant__id__exact", "p", "o"])
+@pytest.mark.parametrize("value", ["", "nonsense", "9" * 30, "\0"])
+def test_no_parameter_brings_the_list_down(cast, parameter, value):
+    assert people.console(cast.staff).get(REJECTED, {parameter: value}).status_code < 500
+
+
+def test_a_longer_list_takes_no_more_queries_and_reads_no_payload(cast):
+    client = people.console(cast.staff)
+    people.rejected(cast.t0)
+    few = queries_of(client, REJECTED)
+    for _ in range(20):
+        people.rejected(cast.t0)
+    assert len(queries_of(client, REJECTED)) == len(few)
+    assert not any("payload" in statement for statement in few)
+
+
+def test_the_page_says_what_came_why_it_was_rejected_and_what_to_do(cast, client):
+    message = people.rejected(cast.t0, b'{"a": "<b>"}', reason=Reason.TOO_OLD, detail="reading 3")
+    page = client.get(page_of(message)).text
+    assert "t0/devices/dev-01/telemetry" in page
+    assert "{&quot;a&quot;: &quot;&lt;b&gt;&quot;}" in page
+    assert "The time is further back than HISTORY_DAYS." in page
+    assert "reading 3" in page
+    assert "raise the limit, restart the ingestor and replay" in page
+
+
+def test_bytes_that_are_no_text_are_dumped(cast, client):
+    message = people.rejected(cast.t0, b"\xff\x00<b>", topic=b"t0/\xff")
+    page = client.get(page_of(message)).text
+    assert "000000  ff 00 3c 62 3e" in page
+    assert "..&lt;b&gt;" in page
+    assert r"t0/\xff" in page
+
+
+def test_a_large_payload_is_cut_short(cast, client):
+    message = people.rejected(cast.t0, b"x" * 300_000)
+    page = client.get(page_of(message)).text
+    assert "300000 bytes; the end is not shown" in page
+    assert len(page) < 100_000
+
+
+def test_every_reason_has_advice():
+    assert set(ADVICE) == set(Reason)
+
+
+@pytest.mark.parametrize(
+    ("data", "text"),
+    [
+        (b"", ""),
+        ("Hà Nội\n\t{}".encode(), "Hà Nội\n\t{}"),
+        (b"\xff", None),
+        (b"a\0", None),
+        (b"\x1b[2J", None),
+        ("\N{RIGHT-TO-LEFT OVERRIDE}abc".encode(), None),
+    ],
+)
+def test_only_what_shows_as_it_is_counts_as_text(data, text):
+    assert text_of(data) == text
+
+
+def test_a_dump_has_sixteen_bytes_a_line():
+    lines = hex_dump(bytes(range(48, 80))).splitlines()
+    assert lines[0] == "000000  30 31 32 33 34 35 36 37 38 39 3a 3b 3c 3d 3e 3f  0123456789:;<=>?"
+    assert lines[1].startswith("000010  40 41")
+
+
+def test_a_replayed_message_is_stored_and_dealt_with(cast, client):
+    message = people.rejected(cast.t0, b'{"temperature": 21.5}')
+    assert "Replayed: 1 stored." in deal(client, message, "replay")
+    message.refresh_from_db()
+    assert message.resolved_at
+    assert Telemetry.objects.get(device=cast.device).payload == {"temperature": 21.5}
+
+
+def test_a_message_that_is_rejected_again_stays_open_with_the_new_reason(cast, client):
+    message = people.rejected(cast.t0, b'{"a": NaN}')
+    assert "1 rejected again (still open)" in deal(client, message, "replay")
+    message.refresh_from_db()
+    assert (message.resolved_at, message.reason) == (None, Reason.NOT_FINITE)
+
+
+def test_the_counts_of_a_bulk_replay_are_told(cast, client):
+    good = people.rejected(cast.t0, b'{"msg_id": "1", "t": 1}')
+    same = people.rejected(cast.t0, b'{"msg_id": "1", "t": 1}')
+    bad = people.rejected(cast.t0, b"\xff")
+    page = act(client, "replay_selected", good, same, bad)
+    assert "1 stored, 1 stored before already, 1 rejected again (still open)" in page
+
+
+def test_a_message_dealt_with_is_not_replayed(cast, client):
+    message = people.rejected(cast.t0, b'{"a": 1}', resolved_at=people.NOON)
+    assert "all dealt with already" in deal(client, message, "replay")
+    assert not Telemetry.objects.filter(device=cast.device).exists()
+
+
+def test_messages_are_marked_as_dealt_with(cast, client):
+    one, two = people.rejected(cast.t0), people.rejected(cast.t0)
+    assert "1 marked as dealt with." in deal(client, one, "resolve")
+    assert "1 marked as dealt with." in act(client, "resolve_selected", one, two)
+    assert not RejectedMessage.objects.open().exists()
+
+
+def test_marking_again_keeps_the_first_time(cast, client):
+    message = people.rejected(cast.t0, resolved_at=people.NOON)
+    deal(client, message, "resolve")
+    message.refresh_from_db()
+    assert message.resolved_at == people.NOON
+
+
+def test_the_messages_of_others_cannot_be_dealt_with(cast, client):
+    message = people.rejected(cast.other)
+    act(client, "resolve_selected", message)
+    deal(client, message, "resolve")
+    assert list(RejectedMessage.objects.open()) == [message]
+
+
+def test_dealing_with_a_message_is_in_its_history(cast, client):
+    message = people.rejected(cast.t0, b'{"a": NaN}')
+    deal(client, message, "replay")
+    deal(client, message, "resolve")
+    entries = LogEntry.objects.filter(object_id=message.pk, user=cast.operator).order_by("pk")
+    assert [entry.get_change_message() for entry in entries] == [
+        "Replayed: rejected.",
+        "Marked as dealt with.",
+    ]
+
+
+def test_a_button_does_nothing_without_the_token_against_forgery(cast):
+    client = people.console(cast.operator, enforce_csrf_checks=True)
+    message = people.rejected(cast.t0)
+    address = reverse("admin:telemetry_rejectedmessage_deal", args=[message.pk])
+    assert client.post(address, {"resolve": ""}).status_code == 403
+    assert "csrfmiddlewaretoken" in client.get(page_of(message)).text
+
+
+def test_buttons_are_gone_once_a_message_is_dealt_with(cast, client):
+    message = people.rejected(cast.t0, resolved_at=people.NOON)
+    assert "Mark as dealt with" not in client.get(page_of(message)).text
