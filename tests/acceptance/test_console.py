@@ -1,0 +1,161 @@
+"""The console in a real browser: an operator's way, with no error and nothing loaded from afar."""
+
+import os
+from collections.abc import Iterator
+from datetime import timedelta
+from types import SimpleNamespace
+
+import pytest
+from django.utils import timezone
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from tests import cast as people
+
+pytestmark = [pytest.mark.chromium, pytest.mark.django_db(transaction=True)]
+
+FLAGS = [
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-dev-shm-usage",
+]
+PHONE = {"width": 390, "height": 844}
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with pytest.MonkeyPatch.context() as patch, sync_playwright() as playwright:
+        # The browser's event loop lives in this thread, which Django takes for asynchronous code.
+        patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
+        program = os.environ.get("CHROMIUM", "/usr/bin/chromium")
+        browser = playwright.chromium.launch(
+            executable_path=program, chromium_sandbox=False, args=FLAGS
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: Browser, live_server: SimpleNamespace) -> Iterator[Page]:
+    """A page that is to show no error and to ask nobody but the live server."""
+    context = browser.new_context(base_url=live_server.url)
+    page = context.new_page()
+    page.set_default_timeout(10_000)
+    faults: list[str] = []
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.on("console", lambda said: said.type == "error" and faults.append(said.text))
+    page.on("request", lambda request: faults.append(request.url) if is_far(request.url) else None)
+
+    def is_far(url: str) -> bool:
+        return not url.startswith((f"{live_server.url}/", "data:", "blob:"))
+
+    yield page
+    context.close()
+    assert not faults
+
+
+@pytest.fixture
+def fleet(cast: SimpleNamespace) -> SimpleNamespace:
+    """A device that was heard, its readings, and a message that waits to be replayed."""
+    cast.operator.set_password(people.PASSWORD)
+    cast.operator.save()
+    now = timezone.now()
+    latest = {"temperature": [21.5, now.timestamp() * 1000]}
+    people.device("dev-07", cast.t0, session="online", last_seen_at=now, latest=latest)
+    heard = people.device("dev-08", cast.t0, session="offline", last_seen_at=now, latest=latest)
+    for number in range(3):
+        people.reading(heard, now - timedelta(seconds=number), temperature=30 + number)
+    cast.rejected = people.rejected(
+        cast.t0,
+        b'{"temperature": 44.25}',
+        device_uid="dev-08",
+        topic=b"t0/devices/dev-08/telemetry",
+    )
+    return cast
+
+
+def log_in(page: Page, fleet: SimpleNamespace) -> None:
+    page.goto("/admin/")
+    page.get_by_label("E-mail address").fill(fleet.operator.email)
+    page.get_by_label("Password").fill(people.PASSWORD)
+    page.get_by_role("button", name="Log in").click()
+    expect(page.get_by_role("heading", name="Home")).to_be_visible()
+
+
+def menu(page: Page, item: str) -> None:
+    page.locator("#nav-sidebar-apps").get_by_text(item, exact=True).click()
+
+
+def test_an_operator_finds_a_device_and_its_readings(page, fleet):
+    log_in(page, fleet)
+    menu(page, "Devices")
+    row = page.get_by_role("row", name="dev-08")
+    expect(row).to_contain_text("temperature 21.5")
+    row.get_by_role("link", name="dev-08").click()
+    expect(page.get_by_role("row", name="temperature")).to_contain_text("21.5")
+    page.get_by_role("link", name="Readings").click()
+    expect(page.locator("#result_list tr.data-row")).to_have_count(3)
+    page.get_by_text('{"temperature": 31}').click()
+    expect(page.locator("pre", has_text="31")).to_be_visible()
+
+
+def test_an_operator_replays_a_rejected_message(page, fleet):
+    log_in(page, fleet)
+    menu(page, "Rejected messages")
+    page.locator("#result_list").get_by_role("link").click()
+    expect(page.locator("pre")).to_have_text('{"temperature": 44.25}')
+    page.get_by_role("button", name="Replay").click()
+    expect(page.get_by_text("Replayed: 1 stored.")).to_be_visible()
+    page.goto(f"/admin/devices/device/?q={fleet.rejected.device_uid}")
+    expect(page.get_by_role("row", name="dev-08")).to_contain_text("temperature 44.25")
+
+
+def test_an_operator_replays_a_choice_of_messages(page, fleet):
+    log_in(page, fleet)
+    page.goto("/admin/telemetry/rejectedmessage/")
+    page.locator("input.action-select").check()
+    page.get_by_label("Select action to run").select_option(label="Replay")
+    page.get_by_role("button", name="Run").click()
+    expect(page.get_by_text("Replayed: 1 stored.")).to_be_visible()
+    expect(page.locator("#result_list")).to_have_count(0)
+
+
+def test_an_operator_narrows_the_readings_by_time(page, fleet):
+    log_in(page, fleet)
+    page.goto("/admin/devices/device/?q=dev-08")
+    page.get_by_role("row", name="dev-08").get_by_role("link").click()
+    page.get_by_role("link", name="Readings").click()
+    page.locator("#changelist").get_by_text("Filters").first.click()
+    page.get_by_placeholder("Date to").fill("2026-01-01")
+    page.get_by_role("button", name="Apply Filters").click()
+    expect(page.locator("#result_list")).to_have_count(0)
+    expect(page.get_by_text("Readings of dev-08")).to_be_visible()
+
+
+def test_the_first_message_can_be_copied(page, fleet):
+    fleet.t0.devices.all().delete()
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    log_in(page, fleet)
+    page.get_by_role("button", name="Copy").click()
+    expect(page.get_by_role("button", name="Copied")).to_be_visible()
+    assert page.evaluate("navigator.clipboard.readText()").startswith("mosquitto_pub -h ")
+
+
+def test_no_page_is_wider_than_a_phone(page, fleet):
+    page.set_viewport_size(PHONE)
+    log_in(page, fleet)
+    addresses = [
+        "/admin/",
+        "/admin/devices/device/",
+        f"/admin/devices/device/{fleet.device.pk}/change/",
+        f"/admin/telemetry/telemetry/?device={fleet.device.pk}",
+        "/admin/telemetry/rejectedmessage/",
+        f"/admin/telemetry/rejectedmessage/{fleet.rejected.pk}/change/",
+    ]
+    for address in addresses:
+        page.goto(address)
+        width = page.evaluate("document.documentElement.scrollWidth")
+        assert width <= PHONE["width"], address
