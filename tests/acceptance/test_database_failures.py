@@ -1,0 +1,92 @@
+"""PostgreSQL restarts, freezes, or its answer gets lost, while messages stream in."""
+
+import os
+import signal
+
+import pytest
+
+from tests.acceptance.ledger import KEPT, Ledger, wait_until
+from tests.acceptance.processes import Ingestor, Platform
+from tests.acceptance.proxy import Point
+
+pytestmark = pytest.mark.mosquitto
+
+
+@pytest.fixture
+def ingestor(platform: Platform, ledger: Ledger) -> Ingestor:
+    """One that runs and has subscribed."""
+    ingestor = platform.ingestor()
+    ledger.wait_for_subscriber()
+    return ingestor
+
+
+def wait_until_stored(platform: Platform, ledger: Ledger) -> None:
+    ledger.settle()
+    wait_until(
+        lambda: platform.count("telemetry_receipt") >= len(ledger.promised),
+        "all messages stored",
+        90,
+    )
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGQUIT], ids=["fast", "immediate"])
+def test_postgresql_restarts_in_a_stream(
+    platform: Platform, ledger: Ledger, ingestor: Ingestor, how: signal.Signals
+) -> None:
+    ledger.send(1000)
+    wait_until(lambda: platform.count("telemetry_receipt"), "the first commit")
+    ledger.send(1000)
+    with platform.server.down(how):
+        ledger.publish(500)
+    wait_until_stored(platform, ledger)
+    assert ingestor.stop() == 0
+    assert platform.judge(ledger) == KEPT
+
+
+def test_a_commit_whose_answer_is_lost_is_not_stored_again(
+    platform: Platform, ledger: Ledger, ingestor: Ingestor
+) -> None:
+    hold = platform.sql.hold(Point.COMMITTED)
+    ledger.publish(500)
+    hold.wait()
+    hold.cut()
+    wait_until_stored(platform, ledger)
+    assert ingestor.stop() == 0
+    assert platform.drain().counters["received"] == 0
+    assert platform.judge(ledger) == KEPT
+
+
+def test_a_connection_that_breaks_before_the_commit_is_tried_again(
+    platform: Platform, ledger: Ledger, ingestor: Ingestor
+) -> None:
+    hold = platform.sql.hold(Point.BEFORE_COMMIT)
+    ledger.publish(500)
+    hold.wait()
+    hold.cut()
+    wait_until_stored(platform, ledger)
+    assert ingestor.stop() == 0
+    assert platform.judge(ledger) == KEPT
+
+
+def backend_in_transaction(platform: Platform) -> int:
+    query = "SELECT pid FROM pg_stat_activity WHERE datname = %s AND state = 'idle in transaction'"
+    with platform.server.connect() as connection:
+        rows = connection.execute(query, [platform.database]).fetchall()
+    assert len(rows) == 1
+    return int(rows[0][0])
+
+
+def test_a_frozen_commit_that_thaws_after_the_deadline_is_not_stored_again(
+    platform: Platform, ledger: Ledger, ingestor: Ingestor
+) -> None:
+    hold = platform.sql.hold(Point.BEFORE_COMMIT)
+    ledger.publish(500)
+    hold.wait()
+    backend = backend_in_transaction(platform)
+    os.kill(backend, signal.SIGSTOP)
+    hold.go_on()
+    wait_until(lambda: "did not answer" in ingestor.said, "the ingestor gave the call up", 60)
+    os.kill(backend, signal.SIGCONT)
+    wait_until_stored(platform, ledger)
+    assert ingestor.stop() == 0
+    assert platform.judge(ledger) == KEPT
