@@ -49,7 +49,7 @@ class RoleBackend(ModelBackend):
     def get_all_permissions(
         self,
         user_obj: User | AnonymousUser,
-        obj: Model | None = None,  # type: ignore[override]
+        obj: Model | None = None,
     ) -> set[str]:
         if isinstance(user_obj, AnonymousUser) or not user_obj.is_active:
             return set()

@@ -20,6 +20,7 @@ from accounts.admin import TenantScopedAdmin, coloured, moment
 from devices.models import Device, DeviceQuerySet, DeviceState, Session
 
 SESSION_COLOURS = {Session.ONLINE: "success", Session.OFFLINE: "danger", Session.UNKNOWN: "info"}
+TAKEN = "This UID is taken, perhaps by a deleted device whose readings are not erased yet."
 VALUES_IN_LIST = 3
 VALUES_ON_PAGE = 200
 
@@ -68,6 +69,7 @@ class LabelsField(JSONField):
 
 class DeviceForm(ModelForm):
     class Meta:
+        error_messages = {"device_uid": {"unique": TAKEN}}
         field_classes = {"labels": LabelsField}
         widgets = {"labels": UnfoldAdminTextareaWidget({"rows": 3})}
 

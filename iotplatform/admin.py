@@ -8,7 +8,7 @@ from django.http import HttpRequest
 from django.templatetags.static import static
 from django.urls import reverse
 
-from accounts.admin import moment
+from accounts.admin import moment, person
 from accounts.models import Tenant
 from devices.models import Device, Session
 from telemetry.models import RejectedMessage
@@ -56,7 +56,7 @@ def stylesheet(request: HttpRequest) -> str:
 
 def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """What the home page shows: counts of what the user may see, or how to begin."""
-    fleet = Device.objects.visible_to(request.user).aggregate(
+    fleet = Device.objects.visible_to(person(request)).aggregate(
         devices=Count("pk"),
         online=Count("pk", filter=Q(state__session=Session.ONLINE)),
         heard=Max("state__last_seen_at"),
@@ -81,7 +81,7 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
 
 
 def _rejected_card(request: HttpRequest) -> dict[str, Any]:
-    rejected = RejectedMessage.objects.visible_to(request.user).open().order_by()
+    rejected = RejectedMessage.objects.visible_to(person(request)).open().order_by()
     count = rejected[:COUNTED].count()
     return {
         "title": "Rejected messages, open",
@@ -92,7 +92,7 @@ def _rejected_card(request: HttpRequest) -> dict[str, Any]:
 
 def first_message(request: HttpRequest) -> str:
     """A command that sends a first message to this platform."""
-    tenant = Tenant.objects.visible_to(request.user).first()
+    tenant = Tenant.objects.visible_to(person(request)).first()
     topic = f"{tenant.slug if tenant else 't0'}/devices/my-first-device/telemetry"
     return (
         f"mosquitto_pub -h {settings.MQTT_HOST} -p {settings.MQTT_PORT} -q 1 "

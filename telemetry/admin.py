@@ -28,7 +28,7 @@ from unfold.contrib.filters.admin import (
 from unfold.decorators import action, display
 from unfold.views import ChangeList
 
-from accounts.admin import TenantScopedAdmin, coloured, exact, moment
+from accounts.admin import TenantScopedAdmin, coloured, exact, moment, person
 from devices.models import Device
 from telemetry.models import RejectedMessage, RejectedMessageQuerySet, Telemetry
 from telemetry.reasons import Reason
@@ -204,7 +204,7 @@ class TelemetryAdmin(ReadOnlyAdmin):
 
     def _device(self, request: HttpRequest) -> Device:
         try:
-            return Device.objects.visible_to(request.user).get(pk=request.GET.get("device"))
+            return Device.objects.visible_to(person(request)).get(pk=request.GET.get("device", ""))
         except (Device.DoesNotExist, ValueError) as error:
             raise Http404("There is no such device.") from error
 
@@ -270,10 +270,9 @@ class RejectedMessageAdmin(ReadOnlyAdmin):
         deal = self.admin_site.admin_view(self.deal_view)
         return [path("<path:object_id>/deal/", deal, name=name), *super().get_urls()]
 
-    def get_queryset(self, request: HttpRequest) -> RejectedMessageQuerySet:
+    def get_queryset(self, request: HttpRequest) -> QuerySet[RejectedMessage]:
         # A page of the list would read fifty payloads and show none.
-        rejected: RejectedMessageQuerySet = super().get_queryset(request).defer("payload")
-        return rejected
+        return super().get_queryset(request).defer("payload")
 
     def has_deal_permission(self, request: HttpRequest) -> bool:
         """Whether the user may replay rejected messages and mark them as dealt with."""

@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+from django.template.loader import get_template
 from django.utils import timezone
 
 from iotplatform import admin
@@ -93,6 +94,24 @@ def test_without_registration_the_device_is_to_be_created_first(cast, settings):
 
 def test_a_platform_with_devices_shows_no_such_hint(cast):
     assert "mosquitto_pub" not in people.console(cast.viewer).get("/admin/").text
+
+
+@pytest.mark.parametrize(
+    ("address", "status", "words"),
+    [
+        ("/admin/devices/device/0/change/", 404, "There is no such page"),
+        ("/admin/accounts/user/", 403, "Your role does not allow this"),
+    ],
+)
+def test_a_page_that_is_refused_says_why_and_leads_home(cast, address, status, words):
+    answer = people.console(cast.viewer).get(address)
+    assert answer.status_code == status
+    assert words in answer.text
+    assert 'href="/admin/"' in answer.text
+
+
+def test_the_page_of_our_own_errors_needs_nothing_that_may_be_broken():
+    assert "went wrong" in get_template("500.html").render()
 
 
 def test_style_and_icon_are_our_own(cast):
