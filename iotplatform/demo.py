@@ -127,8 +127,9 @@ def welcome() -> str:
         broker = f"{host}:{port}, with the user name and password of your broker"
     web = f"http://{f'[{web_host()}]' if ':' in web_host() else web_host()}:{settings.PORT}/"
     script = (
-        f"import paho.mqtt.publish as mqtt; mqtt.single({json.dumps(TOPIC)}, "
-        f"{json.dumps(READING)}, qos=1, hostname={json.dumps(host)}, port={port})"
+        "import paho.mqtt.client as mqtt; c = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2); "
+        f"c.connect({json.dumps(host)}, {port}); c.loop_start(); "
+        f"c.publish({json.dumps(TOPIC)}, {json.dumps(READING)}, qos=1).wait_for_publish(5)"
     )
     return f"""
 The platform is up. Ctrl-C stops all of it; a second start finds the data of the first.

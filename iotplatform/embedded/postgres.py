@@ -132,8 +132,8 @@ class Postgres:
                 # Others use it; or the keeper is at it just now, and then this waits for that.
                 fcntl.flock(users, fcntl.LOCK_SH)
                 return False
-            # One that is gone already is as good as stopped.
-            run(self._stop_command())
+            if self.is_running():
+                run(self._stop_command())
             return True
 
     @contextmanager
