@@ -141,6 +141,8 @@ async def shaken(number: int, frames: list[bytes], chance: random.Random) -> tup
     await greeting
     for part in pieces(b"".join(frames), chance, chance.choice([3, 50, 1000])):
         connection.data_received(part)
+    connection.acknowledge(received)
+    assert (connection.unacknowledged, connection.weight) == ({}, 0)
     connection.connection_lost(None)
     return received, wire.is_open
 

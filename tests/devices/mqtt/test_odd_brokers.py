@@ -123,20 +123,24 @@ async def test_a_broker_without_mqtt_5_is_named_as_the_reason(
         assert "must speak MQTT 5" in caplog.text
 
 
-async def test_a_broker_that_drops_every_connection_is_tried_less_and_less_often(
+async def test_a_broker_that_drops_connections_is_left_alone_for_longer_each_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    async def script(peer: Peer) -> None:
+    async def drop(peer: Peer) -> None:
         await peer.accept()
+
+    async def last(peer: Peer) -> None:
+        await peer.accept()
+        await asyncio.sleep(1.1)
 
     ceilings: list[float] = []
     monkeypatch.setattr(random, "uniform", lambda low, high: ceilings.append(high) or low)
     async with (
-        ScriptedBroker(*[script] * 4) as broker,
-        running(new_session(broker, back_off=(0.001, 0.005))) as session,
+        ScriptedBroker(*[drop] * 7, last) as broker,
+        running(new_session(broker, back_off=(0.01, 1))) as session,
     ):
-        await until(lambda: session.reconnects == 4)
-    assert ceilings == [0.002, 0.004, 0.005, 0.005]
+        await until(lambda: session.reconnects == 8)
+    assert ceilings == [0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1, 0.02]
 
 
 @THE_CODEC_PANICS
@@ -270,8 +274,23 @@ async def test_a_quiet_connection_is_kept_alive_at_the_brokers_pace() -> None:
         await peer.accept(server_keep_alive=1)
         await peer.expect(PingReqPacket)
 
-    async with ScriptedBroker(script) as broker, running(new_session(broker)) as session:
+    async with ScriptedBroker(script) as broker, connected(broker, keep_alive=600) as session:
         await until(lambda: session.reconnects == 1)
+
+
+async def test_a_message_without_acknowledgement_pauses_reading_until_it_is_taken() -> None:
+    async def script(peer: Peer) -> None:
+        await peer.accept()
+        peer.send(PublishPacket("a", b"1").write())
+        await peer.expect(PublishPacket)
+        peer.send(PublishPacket("a", b"2").write())
+        await peer.until_left()
+
+    async with ScriptedBroker(script) as broker, connected(broker, high_water=10) as session:
+        await until(lambda: session.is_paused)
+        await session.publish("a", b"", qos=0)
+        assert payloads(await collect(session, 2)) == [b"1", b"2"]
+        assert not session.is_paused
 
 
 async def test_a_keep_alive_of_0_is_none() -> None:
