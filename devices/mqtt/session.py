@@ -244,6 +244,11 @@ class Session:
             await self._subscribe_all(connection)
             self._connected.set()
             await connection.run()
+        except ConnectionError:
+            # While we waited for an answer: the news must not pass for a mere loss.
+            if isinstance(connection.error, SessionTakenOver):
+                raise connection.error from None
+            raise
         finally:
             self._connected.clear()
             await connection.leave()

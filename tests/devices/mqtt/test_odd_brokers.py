@@ -27,6 +27,7 @@ from devices.mqtt.session import (
 from tests.devices.mqtt.clients import (
     THE_CODEC_PANICS,
     Peer,
+    Script,
     ScriptedBroker,
     collect,
     connected,
@@ -82,14 +83,22 @@ async def test_a_grant_below_qos_1_stops_the_session(code: int) -> None:
             await new_session(broker, "a/b").run()
 
 
-async def test_a_session_that_was_taken_over_gives_up() -> None:
-    async def script(peer: Peer) -> None:
-        await peer.accept()
-        peer.send(disconnect(DisconnectReasonCode.SESSION_TAKEN_OVER))
+async def taken_over_at_once(peer: Peer) -> None:
+    await peer.accept()
+    peer.send(disconnect(DisconnectReasonCode.SESSION_TAKEN_OVER))
 
+
+async def taken_over_after_subscribing(peer: Peer) -> None:
+    await peer.accept()
+    await peer.grant()
+    peer.send(disconnect(DisconnectReasonCode.SESSION_TAKEN_OVER))
+
+
+@pytest.mark.parametrize("script", [taken_over_at_once, taken_over_after_subscribing])
+async def test_a_session_that_was_taken_over_gives_up(script: Script) -> None:
     async with ScriptedBroker(script) as broker:
         with pytest.raises(SessionTakenOver):
-            await new_session(broker).run()
+            await new_session(broker, "a").run()
 
 
 async def test_a_farewell_for_another_reason_is_logged_and_the_session_reconnects(

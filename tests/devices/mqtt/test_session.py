@@ -162,8 +162,8 @@ async def test_the_caller_is_told_of_every_connect(broker: Address) -> None:
     async def remember(session_present: bool) -> None:
         told.append(session_present)
 
-    for _ in range(2):
-        async with connected(broker, "a", client_id=me, on_connect=remember):
+    for on_connect in (remember, told.append):
+        async with connected(broker, "a", client_id=me, on_connect=on_connect):
             pass
     assert told == [False, True]
 
