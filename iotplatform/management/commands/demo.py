@@ -22,8 +22,8 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         if not settings.DEBUG:
             raise CommandError(
-                "The demo makes accounts with a password that everybody knows. If the database in "
-                "DATABASE_URL may have them, set DEBUG=1."
+                "The demo makes accounts with a password that everybody knows. If that is fine for "
+                "the database that is configured, set DEBUG=1."
             )
         try:
             Demo(self._write).run()

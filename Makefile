@@ -1,0 +1,53 @@
+# Needs make and Python 3.11 or newer. Another Python: make PYTHON=python3.12 demo
+
+PYTHON ?= python3
+ARGS ?=
+
+VENV := .venv
+RUN := $(VENV)/bin/python
+INSTALLED := $(VENV)/.installed
+SOURCES := accounts devices telemetry iotplatform manage.py
+
+.PHONY: demo test test-all lint format bench lock
+
+# The whole platform on this machine. Ctrl-C stops all of it.
+demo: $(INSTALLED)
+	$(RUN) manage.py demo
+
+# All that Python alone can run; a line in the summary for each part that it cannot.
+test: $(INSTALLED)
+	$(RUN) -m pytest -n 2 $(ARGS)
+
+# Everything; fails at once where Debian's mosquitto or chromium is missing.
+test-all: $(INSTALLED)
+	REQUIRE_ALL=1 $(RUN) -m pytest -n 2 $(ARGS)
+
+lint: $(INSTALLED)
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+	$(RUN) -m mypy $(SOURCES)
+	$(RUN) manage.py check
+	$(RUN) manage.py makemigrations --check --dry-run
+
+format: $(INSTALLED)
+	$(RUN) -m ruff check --fix .
+	$(RUN) -m ruff format .
+
+bench: $(INSTALLED)
+	$(RUN) -m benchmarks $(ARGS)
+
+# After a change of the dependencies in pyproject.toml; make lock ARGS=--upgrade takes the newest.
+lock: COMPILE = UV_CUSTOM_COMPILE_COMMAND="make lock" $(RUN) -m uv pip compile --quiet \
+	--universal --generate-hashes --python-version 3.11 --no-annotate $(ARGS) pyproject.toml
+lock: $(INSTALLED)
+	$(RUN) -m pip install --quiet uv
+	$(COMPILE) -o requirements.txt
+	$(COMPILE) --extra dev -c requirements.txt -o requirements-dev.txt
+
+$(INSTALLED): requirements-dev.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is \
+	needed, this is %d.%d. Name one: make PYTHON=python3.12" % sys.version_info[:2])'
+	$(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install --quiet --disable-pip-version-check --require-hashes \
+		-r requirements-dev.txt
+	touch $@
