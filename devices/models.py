@@ -62,7 +62,7 @@ class DeviceQuerySet(models.QuerySet["Device"]):
         """
         self.bulk_create(
             [
-                Device(device_uid=uid, name=uid, tenant_id=tenant)
+                self.model(device_uid=uid, name=uid, tenant_id=tenant)
                 for uid, tenant in sorted((uid, tenant) for tenant, uid in unknown)
             ],
             ignore_conflicts=True,

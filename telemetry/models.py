@@ -101,6 +101,12 @@ class RejectedMessage(models.Model):
         indexes = [
             # RejectedMessageAdmin: a tenant's list, newest first.
             models.Index(fields=["tenant", "-received_at", "-id"], name="rejected_by_tenant"),
+            # The same of those still open, and their number on the home page.
+            models.Index(
+                fields=["tenant", "-received_at", "-id"],
+                name="rejected_open_by_tenant",
+                condition=models.Q(resolved_at__isnull=True),
+            ),
             # The list of platform staff, and `maintain`.
             models.Index(fields=["-received_at", "-id"], name="rejected_by_time"),
         ]
