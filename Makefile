@@ -45,7 +45,7 @@ lock: $(INSTALLED)
 	$(COMPILE) --extra dev -c requirements.txt -o requirements-dev.txt
 
 $(INSTALLED): requirements-dev.txt
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is \
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is \
 	needed, this is %d.%d. Name one: make PYTHON=python3.12" % sys.version_info[:2])'
 	$(PYTHON) -m venv $(VENV)
 	$(RUN) -m pip install --quiet --disable-pip-version-check --require-hashes \
