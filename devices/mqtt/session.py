@@ -60,6 +60,7 @@ class Subscription(NamedTuple):
 class Session:
     """`run()` keeps the session connected while others receive, acknowledge and publish.
 
+    `receive_maximum`: unacknowledged messages that the broker may send; above it reading pauses.
     `high_water`: bytes received and not yet settled above which reading pauses.
     `back_off`: shortest and longest wait before a new attempt to connect, in seconds.
     `on_connect`: called with “session present” at every connect, before anything is subscribed.
@@ -98,6 +99,7 @@ class Session:
         self._subscriptions = subscriptions
         self._unsubscribe = list(unsubscribe)
         self._on_connect = on_connect
+        self._receive_maximum = receive_maximum
         self._high_water = high_water
         self._back_off = back_off
         self._stopping = asyncio.Event()
@@ -306,12 +308,20 @@ class Session:
         self._queue.extend(messages)
         self._unclaimed += sum(weight(m) for m in messages if m.packet_id is None)
         self._queue_filled.set()
-        if self._connection and self._held() > self._high_water:
+        if self._connection and (self._held() > self._high_water or self._exceeds_maximum()):
             self._connection.pause()
 
     def _resume_if_light(self) -> None:
-        if self._connection and self._held() < self._high_water / 2:
+        if self._connection and self._held() < self._high_water / 2 and not self._exceeds_maximum():
             self._connection.resume()
+
+    def _exceeds_maximum(self) -> bool:
+        """Whether the broker sent more than it may.
+
+        Mosquitto 2.0 takes each acknowledgement of a backlog for leave to send a whole window.
+        Without a limit of ours it would use packet ids again that still wait for theirs.
+        """
+        return self.unacknowledged > self._receive_maximum
 
     def _held(self) -> int:
         """Bytes received and not settled: unacknowledged, or without need of it and not taken."""

@@ -302,6 +302,19 @@ async def test_a_message_without_acknowledgement_pauses_reading_until_it_is_take
         assert not session.is_paused
 
 
+async def test_a_broker_that_sends_more_than_it_may_is_not_read_until_acknowledgements() -> None:
+    async def script(peer: Peer) -> None:
+        await peer.accept()
+        peer.send(*(publication(number, "a") for number in range(1, 4)))
+        await peer.until_left()
+
+    async with ScriptedBroker(script) as broker, connected(broker, receive_maximum=2) as session:
+        messages = await collect(session, 3)
+        assert session.is_paused
+        session.acknowledge(messages[:1])
+        assert not session.is_paused
+
+
 async def test_a_keep_alive_of_0_is_none() -> None:
     async def script(peer: Peer) -> None:
         await peer.accept()
