@@ -2,6 +2,7 @@
 
 import pytest
 
+from benchmarks.publisher import publish, readings
 from tests.acceptance.ledger import KEPT, Ledger, wait_until
 from tests.acceptance.processes import Platform
 
@@ -26,6 +27,15 @@ def test_sigterm_in_a_backlog_ends_well_and_loses_nothing(
     assert drained["duplicate"] == 0
     assert drained["stored"] + ingestor.counters["stored"] >= 10_000
     assert platform.judge(ledger) == KEPT
+
+
+@pytest.mark.usefixtures("subscribed")
+def test_a_backlog_of_more_messages_than_packet_ids_leaves_nothing_behind(
+    platform: Platform,
+) -> None:
+    publish(platform.broker.port, readings(100_000))
+    assert platform.drain().counters["stored"] == 100_000
+    assert platform.drain().counters["received"] == 0
 
 
 @pytest.mark.usefixtures("subscribed")
