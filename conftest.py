@@ -13,7 +13,7 @@ import pytest
 from iotplatform import embedded
 
 ROOT = Path(__file__).resolve().parent
-LOCAL_DIR = ROOT / os.environ.get("LOCAL_DIR", ".local")
+LOCAL_DIR = ROOT / (os.environ.get("LOCAL_DIR") or ".local")
 # Debian keeps servers where the PATH of plain users does not look.
 PATH = f"{os.environ.get('PATH', '')}:/usr/sbin"
 NEEDED = {
