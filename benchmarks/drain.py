@@ -1,0 +1,263 @@
+"""How fast an ingestor stores what was queued while it was away, and what that costs."""
+
+import statistics
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple, Self
+
+import psutil
+from psycopg import sql
+
+from benchmarks.bench import ROOT, Bench
+from benchmarks.publisher import DEVICES, Message, publish, readings
+
+# The application_name of whoever works on the database beside the ingestor.
+MAINTENANCE = "maintenance"
+PATIENCE_SECONDS = 900
+STOP_SECONDS = 60
+
+
+class Process:
+    """A child process; its log is kept for the case that it fails."""
+
+    def __init__(
+        self, command: Sequence[str], directory: Path, environment: dict[str, str], log: Path
+    ) -> None:
+        self.log = log
+        with log.open("ab") as output:
+            self._process = psutil.Popen(
+                command, cwd=directory, env=environment, stdout=output, stderr=output
+            )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._process.terminate()
+        self._process.wait(STOP_SECONDS)
+
+    def check(self) -> None:
+        """Raises with the end of the log if the process ended."""
+        if self._process.poll() is not None:
+            raise RuntimeError(f"A process ended early:\n{self.log.read_text()[-2000:]}")
+
+    def cpu_seconds(self) -> float:
+        return cpu_seconds(self._process)
+
+    def peak_bytes(self) -> int:
+        """The most memory it ever held."""
+        status = Path(f"/proc/{self._process.pid}/status").read_text()
+        peak = next(line for line in status.splitlines() if line.startswith("VmHWM"))
+        return int(peak.split()[1]) * 1024
+
+
+def cpu_seconds(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return float(times.user + times.system)
+
+
+class Side(NamedTuple):
+    """One of the ingestors that are compared, on a database and a tenant of its own."""
+
+    name: str
+    database: str
+    tenant: str
+    table: str
+    command: tuple[str, ...]
+    directory: Path
+    environment: dict[str, str]
+
+
+def ours(bench: Bench, database: str) -> Side:
+    """`run_ingestor` on a fresh, migrated `database`."""
+    bench.create_database(database)
+    with bench.connect(database) as connection:
+        # A tenant of its own keeps other sides' messages out of this session's queue.
+        connection.execute(
+            "INSERT INTO accounts_tenant (slug, name) VALUES (%s, %s)", [database, database]
+        )
+    environment = bench.environment(database)
+    environment["MQTT__TOPIC"] = f"{database}/devices/+/telemetry"
+    command = (sys.executable, "manage.py", "run_ingestor")
+    return Side("platform", database, database, "telemetry_telemetry", command, ROOT, environment)
+
+
+def baseline(bench: Bench, directory: Path, python: str) -> Side:
+    """The ingestor of the service that the platform replaces, in `directory`."""
+    database = "baseline"
+    with bench.connect() as connection:
+        connection.execute(f"CREATE DATABASE {database}")
+    environment = bench.environment(database)
+    environment["DATABASE_URL"] = bench.url(database, scheme="postgresql+asyncpg")
+    environment["MQTT__TOPIC"] = f"{database}/devices/+/telemetry"
+    command = (python, "ingestor.py")
+    return Side(
+        "baseline", database, database, "base_telemetry", command, directory.resolve(), environment
+    )
+
+
+class Drain(NamedTuple):
+    """A stored backlog: messages/s; µs of CPU and bytes of WAL a message; peak memory in bytes;
+    seconds from the start of the process to its first commit."""
+
+    rate: float
+    cpu: float
+    database_cpu: float
+    broker_cpu: float
+    wal: float
+    peak: float
+    start: float
+
+
+class Sample(NamedTuple):
+    """A moment at which everything that was inserted is committed; CPU in seconds so far."""
+
+    time: float
+    inserted: int
+    cpu: float
+    database_cpu: float
+    broker_cpu: float
+    wal: int
+
+
+# Counting millions of rows again and again would be the heaviest query on the machine. A sequence
+# counts for nothing, and what it counted is committed as soon as nobody has a transaction open.
+INSERTED = """
+SELECT last_value FROM {sequence} WHERE is_called AND NOT EXISTS (
+    SELECT FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_xid IS NOT NULL
+      AND backend_type = 'client backend' AND application_name <> %s
+)
+"""
+
+
+class Drainer:
+    """Lets `side` drain backlogs, one after the other; its devices and session exist already."""
+
+    def __init__(self, bench: Bench, side: Side) -> None:
+        self.bench = bench
+        self.side = side
+        self.connection = bench.connect(side.database)
+        self._log = bench.directory / f"{side.database}.log"
+        sequence = sql.Identifier(f"{side.table}_id_seq")
+        self._inserted = sql.SQL(INSERTED).format(sequence=sequence)
+        self._warm_up()
+
+    def process(self) -> Process:
+        side = self.side
+        return Process(side.command, side.directory, side.environment, self._log)
+
+    def _warm_up(self) -> None:
+        with self.process() as process:
+            while not self._is_heard():
+                process.check()
+                time.sleep(0.2)
+            self._wait(process, DEVICES)
+
+    def _is_heard(self) -> bool:
+        """Publishes one reading of every device; whether somebody had subscribed them."""
+        try:
+            publish(self.bench.broker.port, readings(DEVICES, self.side.tenant))
+        except RuntimeError:
+            return False
+        return True
+
+    def empty(self) -> None:
+        """Removes what is stored, so that the next run starts from nothing."""
+        self.connection.execute("TRUNCATE telemetry_telemetry, telemetry_receipt")
+
+    def run(self, count: int) -> Drain:
+        """Queues `count` ordinary readings and measures their drain."""
+        return self.drain(self.queue(readings(count, self.side.tenant)))
+
+    def queue(self, messages: Iterable[Message]) -> int:
+        """Publishes `messages` while the ingestor is away, and says how many."""
+        return publish(self.bench.broker.port, messages)
+
+    def drain(self, count: int) -> Drain:
+        """Starts the ingestor and measures until the `count` queued readings are committed."""
+        self.connection.execute("CHECKPOINT")
+        before = self._last_id()
+        started = time.perf_counter()
+        with self.process() as process:
+            first = self._wait(process, before + 1)
+            last = self._wait(process, before + count)
+            peak = process.peak_bytes()
+        if last.inserted != before + count:
+            raise RuntimeError(f"{last.inserted - before} readings were stored, not {count}.")
+        return drain_between(first, last, peak, first.time - started)
+
+    def _last_id(self) -> int:
+        row = self.connection.execute(self._inserted, [MAINTENANCE]).fetchone()
+        return int(row[0]) if row else 0
+
+    def _wait(self, process: Process, inserted: int) -> Sample:
+        """The first sample with as much `inserted`."""
+        deadline = time.perf_counter() + PATIENCE_SECONDS
+        while time.perf_counter() < deadline:
+            process.check()
+            if (last := self._last_id()) >= inserted:
+                return self._sample(process, last)
+            time.sleep(0.005)
+        raise RuntimeError(f"Not drained after {PATIENCE_SECONDS} s; see {self._log}.")
+
+    def _sample(self, process: Process, inserted: int) -> Sample:
+        broker = self.bench.broker.process
+        assert broker
+        server = psutil.Process(self.bench.postmaster)
+        return Sample(
+            time.perf_counter(),
+            inserted,
+            process.cpu_seconds(),
+            sum(cpu_seconds(backend) for backend in server.children()),
+            cpu_seconds(psutil.Process(broker.pid)),
+            self._wal_position(),
+        )
+
+    def _wal_position(self) -> int:
+        row = self.connection.execute("SELECT pg_current_wal_lsn() - '0/0'").fetchone()
+        assert row
+        return int(row[0])
+
+
+def drain_between(first: Sample, last: Sample, peak: int, start: float) -> Drain:
+    messages = last.inserted - first.inserted
+    microseconds = 1e6 / messages
+    return Drain(
+        rate=messages / (last.time - first.time),
+        cpu=(last.cpu - first.cpu) * microseconds,
+        database_cpu=(last.database_cpu - first.database_cpu) * microseconds,
+        broker_cpu=(last.broker_cpu - first.broker_cpu) * microseconds,
+        wal=(last.wal - first.wal) / messages,
+        peak=peak,
+        start=start,
+    )
+
+
+HEAD = ("messages/s", "ingestor µs", "database µs", "broker µs", "WAL bytes", "peak MB", "start s")
+
+
+def cells(drains: Sequence[Drain]) -> list[str]:
+    """The medians of `drains`, for a table under `HEAD`."""
+    median = Drain(*map(statistics.median, zip(*drains, strict=True)))
+    costs = (f"{cpu:.1f}" for cpu in (median.cpu, median.database_cpu, median.broker_cpu))
+    return [
+        f"{median.rate:,.0f}",
+        *costs,
+        f"{median.wal:,.0f}",
+        f"{median.peak / 1e6:.0f}",
+        f"{median.start:.1f}",
+    ]
+
+
+def print_ratio(name: str, ratios: Sequence[float]) -> None:
+    """The median of ratios that were each measured within one round, and their range."""
+    print(f"{name}: {statistics.median(ratios):.3g} ({min(ratios):.3g} to {max(ratios):.3g})")
