@@ -81,7 +81,8 @@ class Child:
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
-        self._reader.join()
+        # Somebody who left the group may hold the other end of the pipe for ever.
+        self._reader.join(timeout=1)
 
 
 class Supervisor:

@@ -190,6 +190,7 @@ def test_a_second_user_waits_for_the_end_of_recovery(server: Postgres) -> None:
     # Recovery that goes on until somebody ends it.
     (server.data / "standby.signal").touch()
     with Postgres(server.data, hot_standby="off").running(), another_user(server.data) as user:
+        wait_until(lambda: "is not accepting connections" in log(server))
         promote = [programs.program("pg_ctl"), "-D", str(server.data), "promote"]
         assert programs.run(promote).returncode == 0
         assert says(user).startswith("answers")
