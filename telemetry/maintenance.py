@@ -21,7 +21,7 @@ ERASE_AFTER = timedelta(hours=1)
 
 
 class Job(NamedTuple):
-    """One job: `pending` says how much there is to do, `work` does it and yields how much it did."""
+    """One job: `pending` says how much there is to do, `work` yields how much it did."""
 
     what: str
     done: str
