@@ -117,6 +117,7 @@ class SimulatedDevice:
         client.reconnect_delay_set(min_delay=1, max_delay=30)
         client.on_pre_connect = self._begin_session
         client.on_connect = self._on_connect
+        client.on_connect_fail = self._on_connect_fail
         client.on_disconnect = self._on_disconnect
         client.on_publish = self._on_publish
         return client
@@ -185,6 +186,10 @@ class SimulatedDevice:
             return
         logger.info("%s: connected.", self.uid)
         self._publish(self._status, self._status_body("online"), retain=True)
+
+    def _on_connect_fail(self, *_: Any) -> None:
+        broker = self._broker
+        logger.warning("%s: no connection to %s, port %d.", self.uid, broker.host, broker.port)
 
     def _on_disconnect(self, _: Any, __: Any, ___: Any, reason: ReasonCode, ____: Any) -> None:
         if reason.is_failure:

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import logging
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -29,7 +30,7 @@ class Demo:
     """Everything that `make demo` starts. What DATABASE_URL and MQTT__HOST name is used as is."""
 
     def __init__(self, write: Callable[[str], None]) -> None:
-        self.supervisor = Supervisor(ENVIRONMENT, write)
+        self.supervisor = Supervisor({**ENVIRONMENT, "LOG_LEVEL": log_level()}, write)
         self.database = embedded.Postgres(settings.LOCAL_DIR / "postgres")
         self.broker = embedded.Broker(
             settings.LOCAL_DIR, settings.MQTT_PORT, max_packet=4 * settings.MAX_PAYLOAD
@@ -94,6 +95,12 @@ def gunicorn() -> list[str]:
         *("--worker-class", "gthread", "--threads", "8", "--graceful-timeout", "5"),
         *("--log-level", "warning"),
     ]
+
+
+def log_level() -> str:
+    """As configured, but low enough for the line by which the ingestor says that it is ready."""
+    level: str = settings.LOGGING["root"]["level"]
+    return "INFO" if logging.getLevelNamesMapping()[level] > logging.INFO else level
 
 
 def is_connected(ingestor: Child) -> bool:

@@ -199,6 +199,7 @@ def test_a_configured_broker_and_database_are_used(tmp_path: Path) -> None:
         demo = Demo(
             tmp_path / "local",
             DEBUG="1",
+            LOG_LEVEL="ERROR",
             DATABASE_URL=server.url,
             MQTT__HOST=broker.host,
             MQTT__PORT=str(broker.port),
