@@ -99,8 +99,8 @@ def gunicorn() -> list[str]:
 
 def log_level() -> str:
     """As configured, but low enough for the line by which the ingestor says that it is ready."""
-    level: str = settings.LOGGING["root"]["level"]
-    return "INFO" if logging.getLevelNamesMapping()[level] > logging.INFO else level
+    level = logging.getLevelNamesMapping()[settings.LOG_LEVEL]
+    return logging.getLevelName(min(level, logging.INFO))
 
 
 def is_connected(ingestor: Child) -> bool:

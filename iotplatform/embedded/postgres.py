@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import quote
@@ -134,6 +134,9 @@ class Postgres:
                 return False
             if self.is_running():
                 run(self._stop_command())
+            if self.socket_dir != self.data:
+                with suppress(OSError):
+                    self.socket_dir.rmdir()
             return True
 
     @contextmanager
