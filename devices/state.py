@@ -5,6 +5,7 @@ Rows are always locked in the order of their key, so that several ingestors cann
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import orjson
@@ -14,6 +15,8 @@ from devices.models import DeviceState, Session
 
 # A device that invents new keys for ever starts over with its newest reading at this size (bytes).
 LATEST_SIZE = 256 * 1024
+
+TIME = itemgetter(0)
 
 LOCK = """
 SELECT count(*) FROM (
@@ -60,32 +63,35 @@ WHERE state.device_id = batch.device_id
 class Heard:
     """What a batch says about one device; times are microseconds since the Unix epoch."""
 
-    __slots__ = ("newest", "oldest", "seen_at", "times", "values")
+    __slots__ = ("_readings", "newest", "oldest", "seen_at")
 
     def __init__(self) -> None:
         self.seen_at = 0
-        self.values: dict[str, Any] = {}
-        self.times: dict[str, int] = {}
         self.oldest: int | None = None
         self.newest: int | None = None
+        self._readings: list[tuple[int, dict[str, Any]]] = []
 
     def add(self, ts: int, values: dict[str, Any]) -> None:
-        """Take in one reading of the moment `ts`; each key keeps the value of its newest one."""
-        if self.newest is None or self.oldest is None:
-            self.oldest = self.newest = ts
-        elif ts < self.newest:
-            self.oldest = min(self.oldest, ts)
-            values = {k: v for k, v in values.items() if self.times.get(k, ts) <= ts}
-        self.newest = max(self.newest, ts)
-        self.values.update(values)
-        self.times.update(dict.fromkeys(values, ts))
+        """Take in one reading of the moment `ts`."""
+        self._readings.append((ts, values))
 
     def latest(self) -> str:
-        """The JSON of `DeviceState.latest`: key → [value, milliseconds since the epoch]."""
-        times = self.times
-        return orjson.dumps(
-            {k: (v, times[k] / 1000) for k, v in self.values.items() if k not in ("ts", "msg_id")}
-        ).decode()
+        """The JSON of `DeviceState.latest`: key → [value, milliseconds since the epoch].
+
+        Each key has the value of its newest reading, the last to arrive of equally new ones. Sets
+        `oldest` and `newest` to the times of the readings that count.
+        """
+        latest: dict[str, tuple[Any, float]] = {}
+        # Newest first, of equals the last to come: usually it has all the keys, and that is all.
+        for ts, values in reversed(sorted(self._readings, key=TIME)):  # noqa: C413
+            if not values.keys() <= latest.keys():
+                milliseconds = ts / 1000
+                latest = {key: (value, milliseconds) for key, value in values.items()} | latest
+                self.oldest = ts
+                self.newest = self.newest or ts
+        latest.pop("ts", None)
+        latest.pop("msg_id", None)
+        return orjson.dumps(latest).decode()
 
 
 class Said(NamedTuple):
@@ -109,13 +115,14 @@ def record(cursor: Cursor[Any], heard: Mapping[int, Heard], said: Sequence[Said]
         cursor.execute(CREATE, [ids])
         cursor.execute(LOCK, [ids])
     states = [heard[device] for device in ids]
+    latest = [state.latest() for state in states]
     cursor.execute(
         MOVE,
         {
             "size": LATEST_SIZE,
             "ids": ids,
             "seen_at": [state.seen_at for state in states],
-            "latest": [state.latest() for state in states],
+            "latest": latest,
             "oldest": [state.oldest for state in states],
             "newest": [state.newest for state in states],
         },
@@ -127,9 +134,10 @@ def record(cursor: Cursor[Any], heard: Mapping[int, Heard], said: Sequence[Said]
 def record_session(said: Said) -> None:
     """Believe a device about its session, but for the end of one that a newer one replaced.
 
-    A Last Will is sent late: the device may be back under a new session id by then.
+    A Last Will is sent late: the device may be back under a new session id by then. Of two batches
+    that commit out of order, the word that was received later holds.
     """
-    states = DeviceState.objects.filter(device_id=said.device_id)
+    states = DeviceState.objects.filter(device_id=said.device_id).exclude(since__gt=said.at)
     if said.state == Session.OFFLINE and said.session_id:
         states = states.filter(session_id__in=["", said.session_id])
     states.exclude(session=said.state, session_id=said.session_id).update(

@@ -112,7 +112,7 @@ def _reading(
     if "msg_id" in body:
         said = body.copy()
         del said["msg_id"]
-    digest = blake2b(orjson.dumps(said, option=orjson.OPT_SORT_KEYS), digest_size=16)
+    digest = blake2b(orjson.dumps(said, option=orjson.OPT_SORT_KEYS), digest_size=16).digest()
 
     # Without an id the content of a reading with a time is its id, so that a redelivery is one row.
     # Without a time nothing tells a redelivery from a second equal reading: then the id is new, and
@@ -123,8 +123,8 @@ def _reading(
     payload = text if text is not None else orjson.dumps(values)
     return Reading(
         received_at if own_time is None else own_time,
-        _given_id(body) or (digest.hexdigest() if own_time is not None else new_id()),
-        int.from_bytes(digest.digest()[:8], "big", signed=True),
+        _given_id(body) or (digest.hex() if own_time is not None else new_id()),
+        int.from_bytes(digest[:8], "big", signed=True),
         payload,
         values if len(payload) <= LARGE else _plain_values(values),
     )

@@ -282,9 +282,12 @@ def _unique_rows(messages: list[Incoming], devices: dict[str, KnownDevice]) -> R
     """The readings, each id once; rejects messages that reuse an id of the batch."""
     rows: Rows = {}
     for index, message in enumerate(messages):
+        if not message.readings:
+            continue
+        device_id = devices[message.uid].id
         own: Rows = {}
         for reading in message.readings:
-            key = (devices[message.uid].id, reading.msg_id)
+            key = (device_id, reading.msg_id)
             first = rows.get(key) or own.get(key)
             if first is None:
                 own[key] = (index, message.received_at, reading)
@@ -292,7 +295,7 @@ def _unique_rows(messages: list[Incoming], devices: dict[str, KnownDevice]) -> R
                 messages[index] = message.reject(Reason.MSG_ID_REUSED, f"msg_id {reading.msg_id}")
                 break
         else:
-            rows.update(own)
+            rows |= own
     return rows
 
 

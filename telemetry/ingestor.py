@@ -1,15 +1,17 @@
 """From the broker to the database, and back to the broker with the acknowledgements.
 
-While one batch commits, the next is read and decoded. Nothing is acknowledged before the
+While batches commit, the next is read and decoded. Nothing is acknowledged before the
 transaction that stored it has committed; what was not acknowledged comes again later.
 """
 
 import asyncio
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import partial
+from itertools import cycle
 
 from devices import state
 from devices.mqtt.session import Message, Session, Unreadable
@@ -26,6 +28,9 @@ REPORT_SECONDS = 10.0
 PARTITION_SECONDS = 3_600.0
 SILENCE_SECONDS = 2.0
 CONNECT_SECONDS = 30.0
+# Batches of at least so many messages may be stored two at a time; smaller ones wait for those
+# before them and grow meanwhile, which saves transactions.
+LARGE_BATCH = 2_000
 # Less than the ten seconds that Docker grants between SIGTERM and SIGKILL.
 STOP_SECONDS = 8.0
 
@@ -37,11 +42,11 @@ class NotConnected(Exception):
 
 
 class Ingestor:
-    """Moves messages from `session` through `writer` into the database until told to stop."""
+    """Moves messages from `session` through `writers` into the database until told to stop."""
 
-    def __init__(self, session: Session, writer: Writer) -> None:
+    def __init__(self, session: Session, writers: Sequence[Writer]) -> None:
         self.session = session
-        self.writer = writer
+        self.writers = writers
         self.report = Report(session)
         self._stopping = False
         self._waiting: asyncio.Timeout | None = None
@@ -49,7 +54,7 @@ class Ingestor:
 
     async def run(self, *, drain: bool = False) -> None:
         """Work until `stop`; with `drain` only until the broker has been silent for two seconds."""
-        await self.writer.run(self._make_partitions)
+        await self.writers[0].run(self._make_partitions)
         async with asyncio.TaskGroup() as group:
             self._group = group
             connection = group.create_task(self.session.run())
@@ -79,8 +84,7 @@ class Ingestor:
             forget = partial(
                 state.forget_sessions, datetime.now(UTC), "The broker lost its sessions."
             )
-            # Before anything that is received from now on: the writer keeps the order.
-            self._group.create_task(self.writer.run(forget))
+            self._group.create_task(self.writers[0].run(forget))
 
     async def _first_connection(self) -> None:
         try:
@@ -92,19 +96,26 @@ class Ingestor:
             ) from None
 
     async def _pump(self, silence: float | None) -> None:
-        """Receive, decode, store: one batch is being stored while the next is decoded."""
-        storing: asyncio.Task[None] | None = None
+        """Receive, decode, store; up to one batch a writer is being stored at a time."""
+        storing: deque[asyncio.Task[None]] = deque()
+        writers = cycle(self.writers)
         while not self._stopping:
             packets = await self._receive(silence)
-            batches = list(decoded(packets))
-            if storing:
-                # Its failure ends the group, and this with it.
-                await asyncio.wait([storing])
-            elif silence and not batches:
+            if silence and not packets and not storing:
                 return
-            storing = self._group.create_task(self._store(batches)) if batches else None
-            # Let it hand the batch to the thread before the next one is decoded.
-            await asyncio.sleep(0)
+            at_once = len(self.writers) if len(packets) >= LARGE_BATCH else 1
+            for batch in decoded(packets):
+                while len(storing) >= at_once:
+                    # Its failure ends the group, and this with it.
+                    await asyncio.wait([storing.popleft()])
+                before = storing[-1] if storing else None
+                work = self._store(*batch, next(writers), before)
+                storing.append(self._group.create_task(work))
+                # Let it hand the batch to its thread before the next one is decoded.
+                await asyncio.sleep(0)
+            if not packets:
+                await asyncio.wait(storing)
+                storing.clear()
         if storing:
             await self._finish(storing)
 
@@ -118,18 +129,26 @@ class Ingestor:
         finally:
             self._waiting = None
 
-    async def _store(self, batches: list[tuple[Packets, list[Incoming]]]) -> None:
-        for packets, batch in batches:
-            tally = await self.writer.run(partial(ingest.store, batch))
-            # After the commit: a crash here repeats the batch, it never loses it.
-            self.session.acknowledge(packets)
-            self.report.add(tally)
+    async def _store(
+        self,
+        packets: Packets,
+        batch: list[Incoming],
+        writer: Writer,
+        before: asyncio.Task[None] | None,
+    ) -> None:
+        tally = await writer.run(partial(ingest.store, batch))
+        if before:
+            # Acknowledgements go out in the order in which the messages came.
+            await asyncio.wait([before])
+        # After the commit: a crash here repeats the batch, it never loses it.
+        self.session.acknowledge(packets)
+        self.report.add(tally)
 
-    async def _finish(self, storing: asyncio.Task[None]) -> None:
-        done, _ = await asyncio.wait([storing], timeout=STOP_SECONDS)
-        if not done:
-            logger.error("Stopping without the batch in hand; the broker will send it again.")
-            storing.cancel()
+    async def _finish(self, storing: Iterable[asyncio.Task[None]]) -> None:
+        _, late = await asyncio.wait(storing, timeout=STOP_SECONDS)
+        for task in late:
+            logger.error("Stopping without a batch in hand; the broker will send it again.")
+            task.cancel()
 
     async def _report(self) -> None:
         while True:
@@ -139,7 +158,7 @@ class Ingestor:
     async def _look_after_partitions(self) -> None:
         while True:
             await asyncio.sleep(PARTITION_SECONDS)
-            await self.writer.run(self._make_partitions)
+            await self.writers[0].run(self._make_partitions)
 
     @staticmethod
     def _make_partitions() -> None:

@@ -40,11 +40,12 @@ class NameTaken(Exception):
 class Writer:
     """Runs database work in a thread, one piece after another, each until it succeeds.
 
-    Holds the advisory lock of `name` for as long as its connection lives, so of two processes with
-    one name the second waits. Work must be safe to repeat: a lost COMMIT reply repeats it.
+    With a `name` it holds that advisory lock for as long as its connection lives, so of two
+    processes with one name the second waits. Work must be safe to repeat: a lost COMMIT reply
+    repeats it.
     """
 
-    def __init__(self, name: str, deadline: float = DEADLINE) -> None:
+    def __init__(self, name: str | None = None, deadline: float = DEADLINE) -> None:
         self.name = name
         self.deadline = deadline
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="database")
@@ -92,7 +93,7 @@ class Writer:
         with connection.cursor() as cursor:
             cursor.execute(SESSION_SETTINGS)
             cursor.execute("SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", [self.name])
-            if cursor.fetchone() != (True,):
+            if cursor.fetchone() == (False,):
                 raise NameTaken(
                     f"Another process with the client id “{self.name}” is at work; waiting for "
                     "it to end. Give this one another MQTT__CLIENT_ID to run both."

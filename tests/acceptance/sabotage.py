@@ -22,10 +22,9 @@ from telemetry.ingestor import Ingestor  # noqa: E402
 honest_store = Ingestor._store
 
 
-async def acknowledge_then_store(self: Ingestor, batches: list[Any]) -> None:
-    for packets, _ in batches:
-        self.session.acknowledge(packets)
-    await honest_store(self, batches)
+async def acknowledge_then_store(self: Ingestor, packets: Any, *rest: Any) -> None:
+    self.session.acknowledge(packets)
+    await honest_store(self, packets, *rest)
 
 
 def acknowledge_anywhere(self: Session, messages: Iterable[Received]) -> None:

@@ -54,9 +54,10 @@ async def ingest(*, drain: bool) -> None:
     """Put the ingestor together as configured and run it to its end."""
     client_id = f"{settings.MQTT_CLIENT_ID}-ingest"
     wanted = subscriptions()
-    writer = Writer(client_id)
+    # The first holds the client id; the second only helps with a backlog.
+    writers = [Writer(client_id), Writer()]
     try:
-        former = await writer.run(
+        former = await writers[0].run(
             partial(BrokerSession.remember, client_id, [each.filter for each in wanted])
         )
         ingestor: Ingestor
@@ -72,11 +73,12 @@ async def ingest(*, drain: bool) -> None:
             receive_maximum=2 * BATCH_MESSAGES,
             on_connect=lambda present: ingestor.connected(present),
         )
-        ingestor = Ingestor(session, writer)
+        ingestor = Ingestor(session, writers)
         stop_on_signals(ingestor.stop)
         await ingestor.run(drain=drain)
     finally:
-        writer.close()
+        for writer in writers:
+            writer.close()
 
 
 def subscriptions() -> list[Subscription]:
