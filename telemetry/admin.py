@@ -5,7 +5,7 @@ from collections import Counter
 from typing import Any
 
 from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import BadRequest, PermissionDenied, ValidationError
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
@@ -273,6 +273,14 @@ class RejectedMessageAdmin(ReadOnlyAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[RejectedMessage]:
         # A page of the list would read fifty payloads and show none.
         return super().get_queryset(request).defer("payload")
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        try:
+            return super().changelist_view(request, extra_context)
+        except ValidationError as error:
+            raise BadRequest("A chosen message has an id that is none.") from error
 
     def has_deal_permission(self, request: HttpRequest) -> bool:
         """Whether the user may replay rejected messages and mark them as dealt with."""

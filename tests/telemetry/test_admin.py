@@ -338,6 +338,11 @@ def test_a_message_dealt_with_is_not_replayed(cast, client):
     assert not Telemetry.objects.filter(device=cast.device).exists()
 
 
+def test_an_id_that_is_none_is_a_bad_request(cast, client):
+    chosen = {"action": "replay_selected", "_selected_action": "none"}
+    assert client.post(REJECTED, chosen).status_code == 400
+
+
 def test_messages_are_marked_as_dealt_with(cast, client):
     one, two = people.rejected(cast.t0), people.rejected(cast.t0)
     assert "1 marked as dealt with." in deal(client, one, "resolve")
