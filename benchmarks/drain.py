@@ -41,8 +41,9 @@ class Process:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._process.terminate()
-        self._process.wait(STOP_SECONDS)
+        if self._process.poll() is None:
+            self._process.terminate()
+            self._process.wait(STOP_SECONDS)
 
     def check(self) -> None:
         """Raises with the end of the log if the process ended."""
