@@ -13,8 +13,10 @@ from psycopg import Cursor
 
 from devices.models import DeviceState, Session
 
-# A device that invents new keys for ever starts over with its newest reading at this size (bytes).
+# A device that invents new keys for ever starts over with its newest reading at this size, in
+# characters. Only what is large even as PostgreSQL keeps it, compressed, is measured.
 LATEST_SIZE = 256 * 1024
+LARGE = 8 * 1024
 
 TIME = itemgetter(0)
 
@@ -37,7 +39,8 @@ UPDATE devices_devicestate AS state
 SET last_seen_at = greatest(state.last_seen_at, heard.seen_at),
     latest_at = greatest(state.latest_at, heard.newest),
     latest = CASE
-        WHEN pg_column_size(state.latest) > %(size)s THEN heard.latest
+        WHEN pg_column_size(state.latest) > %(large)s AND length(state.latest::text) > %(size)s
+            THEN heard.latest
         WHEN state.latest_at IS NULL OR heard.oldest >= state.latest_at
             THEN state.latest || heard.latest
         ELSE state.latest || coalesce((
@@ -57,6 +60,18 @@ CROSS JOIN LATERAL (SELECT
     'epoch'::timestamptz + batch.newest * interval '1 microsecond' AS newest
 ) AS heard
 WHERE state.device_id = batch.device_id
+"""
+
+
+# A Last Will comes late: the device may be back by then, under a new session id, and an end of the
+# former session is not believed. Of two batches that commit out of order the later word holds.
+BELIEVE = """
+UPDATE devices_devicestate
+SET session = %(state)s, session_id = %(session_id)s, since = %(at)s, reason = %(reason)s
+WHERE device_id = %(device_id)s
+  AND (since IS NULL OR since <= %(at)s)
+  AND (session, session_id) IS DISTINCT FROM (%(state)s, %(session_id)s)
+  AND (%(state)s <> 'offline' OR %(session_id)s = '' OR session_id IN ('', %(session_id)s))
 """
 
 
@@ -86,7 +101,8 @@ class Heard:
         for ts, values in reversed(sorted(self._readings, key=TIME)):  # noqa: C413
             if not values.keys() <= latest.keys():
                 milliseconds = ts / 1000
-                latest = {key: (value, milliseconds) for key, value in values.items()} | latest
+                for key, value in values.items():
+                    latest.setdefault(key, (value, milliseconds))
                 self.oldest = ts
                 self.newest = self.newest or ts
         latest.pop("ts", None)
@@ -120,6 +136,7 @@ def record(cursor: Cursor[Any], heard: Mapping[int, Heard], said: Sequence[Said]
         MOVE,
         {
             "size": LATEST_SIZE,
+            "large": LARGE,
             "ids": ids,
             "seen_at": [state.seen_at for state in states],
             "latest": latest,
@@ -127,26 +144,11 @@ def record(cursor: Cursor[Any], heard: Mapping[int, Heard], said: Sequence[Said]
             "newest": [state.newest for state in states],
         },
     )
-    for word in said:
-        record_session(word)
-
-
-def record_session(said: Said) -> None:
-    """Believe a device about its session, but for the end of one that a newer one replaced.
-
-    A Last Will is sent late: the device may be back under a new session id by then. Of two batches
-    that commit out of order, the word that was received later holds.
-    """
-    states = DeviceState.objects.filter(device_id=said.device_id).exclude(since__gt=said.at)
-    if said.state == Session.OFFLINE and said.session_id:
-        states = states.filter(session_id__in=["", said.session_id])
-    states.exclude(session=said.state, session_id=said.session_id).update(
-        session=said.state, session_id=said.session_id, since=said.at, reason=said.reason
-    )
+    if said:
+        cursor.executemany(BELIEVE, [word._asdict() for word in said])
 
 
 def forget_sessions(at: datetime, reason: str) -> None:
     """The broker lost what it knew: every session is unknown until its device is heard again."""
-    DeviceState.objects.exclude(session=Session.UNKNOWN).update(
-        session=Session.UNKNOWN, session_id="", since=at, reason=reason
-    )
+    states = DeviceState.objects.exclude(session=Session.UNKNOWN).exclude(since__gt=at)
+    states.update(session=Session.UNKNOWN, session_id="", since=at, reason=reason)

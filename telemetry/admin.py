@@ -46,6 +46,7 @@ ADVICE = {
     Reason.NOT_UTF8: MEND_DEVICE,
     Reason.NUL: MEND_DEVICE,
     Reason.TOO_DEEP: MEND_DEVICE,
+    Reason.TOO_MANY: "Let the device send its readings in several messages.",
     Reason.NOT_FINITE: "JSON has no NaN or Infinity: the device should leave such a value out.",
     Reason.NUMBER: MEND_DEVICE,
     Reason.BAD_MSG_ID: MEND_DEVICE,

@@ -16,6 +16,7 @@ from telemetry.parse import parse
 from telemetry.reasons import Reason, Rejected
 
 MAX_MSG_ID = 64
+MAX_READINGS = 10_000
 SECOND = 1_000_000
 DAY = 86_400 * SECOND
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -81,6 +82,9 @@ def decode(
 def _array(
     body: list[Any], received_at: int, limits: Limits, new_id: Callable[[], str]
 ) -> list[Reading]:
+    if len(body) > MAX_READINGS:
+        detail = f"{len(body):,} readings where {MAX_READINGS:,} are allowed."
+        raise Rejected(Reason.TOO_MANY, detail, readings=len(body))
     readings = []
     for index, element in enumerate(body):
         if type(element) is not dict:

@@ -10,6 +10,8 @@ class Fault(Enum):
     """What to do about a database error."""
 
     WAIT = "the database is ill: keep the messages, try again later"
+    SLOW = "too much at once: try less of it, and one message alone again later"
+    LISTENERS = "somebody who listens does not read: go on without telling"
     MESSAGE = "a message of the batch is at fault: isolate it, reject it"
     PARTITION = "there is no partition for a reading's time: make it, try again"
     BUG = "ours: stop loudly"
@@ -25,6 +27,10 @@ def fault_of(error: Exception) -> Fault:
     sqlstate = getattr(cause, "sqlstate", None)
     if sqlstate is None:
         return _without_sqlstate(cause)
+    if sqlstate == "57014":
+        return Fault.SLOW
+    if sqlstate == "54000" and "NOTIFY" in str(cause):
+        return Fault.LISTENERS
     if sqlstate == "23514" and isinstance(cause, psycopg.Error) and not cause.diag.constraint_name:
         return Fault.PARTITION
     if sqlstate.startswith(WAIT):

@@ -8,15 +8,17 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Coroutine, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from itertools import cycle
+from typing import Any
 
 from devices import state
 from devices.mqtt.session import Message, Session, Unreadable
-from telemetry import ingest, partitions
-from telemetry.ingest import Incoming, Tally
+from telemetry import partitions
+from telemetry.incoming import Incoming, decode_message
+from telemetry.ingest import Batch, Tally
 from telemetry.reasons import Reason
 from telemetry.writer import Writer
 
@@ -48,45 +50,52 @@ class Ingestor:
         self.session = session
         self.writers = writers
         self.report = Report(session)
-        self._stopping = False
-        self._waiting: asyncio.Timeout | None = None
+        self._storing: deque[asyncio.Task[None]] = deque()
+        self._others: set[asyncio.Task[None]] = set()
+        self._stopping = asyncio.Event()
         self._group: asyncio.TaskGroup
 
     async def run(self, *, drain: bool = False) -> None:
         """Work until `stop`; with `drain` only until the broker has been silent for two seconds."""
-        await self.writers[0].run(self._make_partitions)
-        async with asyncio.TaskGroup() as group:
-            self._group = group
-            connection = group.create_task(self.session.run())
-            others = [
-                group.create_task(self._report()),
-                group.create_task(self._look_after_partitions()),
-            ]
-            if drain:
-                await self._first_connection()
-            await self._pump(SILENCE_SECONDS if drain else None)
-            for task in others:
-                task.cancel()
-            self.session.stop()
-            await connection
-        logger.info("%s", self.report.line())
+        try:
+            async with asyncio.TaskGroup() as group:
+                self._group = group
+                connection = group.create_task(self.session.run())
+                self._beside(self._report())
+                self._beside(self._look_after_partitions())
+                pump = group.create_task(self._drain() if drain else self._pump())
+                stop = group.create_task(self._stopping.wait())
+                await asyncio.wait({pump, stop}, return_when=asyncio.FIRST_COMPLETED)
+                pump.cancel()
+                stop.cancel()
+                await self._finish()
+                for task in self._others:
+                    task.cancel()
+                self.session.stop()
+                await connection
+        finally:
+            logger.info("%s", self.report.line())
 
     def stop(self) -> None:
         """Finish and acknowledge what is in hand, then end `run`."""
-        self._stopping = True
-        if self._waiting:
-            self._waiting.reschedule(asyncio.get_running_loop().time())
+        self._stopping.set()
 
     def connected(self, session_present: bool) -> None:
         """Called at every connect: a broker that forgot us forgot the devices' sessions as well."""
         if not session_present:
             logger.warning("The broker knows no session of ours, as at a first start.")
-            forget = partial(
-                state.forget_sessions, datetime.now(UTC), "The broker lost its sessions."
-            )
-            self._group.create_task(self.writers[0].run(forget))
+            reason = "The broker lost its sessions."
+            forget = partial(state.forget_sessions, datetime.now(UTC), reason)
+            self._beside(self.writers[0].run(forget))
 
-    async def _first_connection(self) -> None:
+    def _beside(self, work: Coroutine[Any, Any, None]) -> None:
+        """Have `work` done while we run; it is given up at a stop."""
+        task = self._group.create_task(work)
+        self._others.add(task)
+        task.add_done_callback(self._others.discard)
+
+    async def _drain(self) -> None:
+        """Pump until the broker, connected all the time, has been silent with nothing in hand."""
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
                 await self.session.wait_until_connected()
@@ -94,58 +103,61 @@ class Ingestor:
             raise NotConnected(
                 f"The broker was not reached in {CONNECT_SECONDS:.0f} s; see the lines above."
             ) from None
+        connections = -1
+        while connections != self.session.reconnects or not self.session.connected:
+            connections = self.session.reconnects
+            await self._pump(SILENCE_SECONDS)
 
-    async def _pump(self, silence: float | None) -> None:
-        """Receive, decode, store; up to one batch a writer is being stored at a time."""
-        storing: deque[asyncio.Task[None]] = deque()
+    async def _pump(self, silence: float | None = None) -> None:
+        """Receive, decode, store; up to one batch a writer is being stored at a time.
+
+        With `silence` only until nothing came for so many seconds and nothing is in hand.
+        """
+        await self.writers[0].run(make_partitions)
         writers = cycle(self.writers)
-        while not self._stopping:
-            packets = await self._receive(silence)
-            if silence and not packets and not storing:
-                return
+        while packets := await self._receive(silence):
             at_once = len(self.writers) if len(packets) >= LARGE_BATCH else 1
-            for batch in decoded(packets):
-                while len(storing) >= at_once:
+            for taken, messages in decoded(packets):
+                while len(self._storing) >= at_once:
                     # Its failure ends the group, and this with it.
-                    await asyncio.wait([storing.popleft()])
-                before = storing[-1] if storing else None
-                work = self._store(*batch, next(writers), before)
-                storing.append(self._group.create_task(work))
+                    await asyncio.wait([self._storing[0]])
+                    self._storing.popleft()
+                before = self._storing[-1] if self._storing else None
+                work = self._store(taken, Batch(messages), next(writers), before)
+                self._storing.append(self._group.create_task(work))
                 # Let it hand the batch to its thread before the next one is decoded.
                 await asyncio.sleep(0)
-            if not packets:
-                await asyncio.wait(storing)
-                storing.clear()
-        if storing:
-            await self._finish(storing)
 
     async def _receive(self, silence: float | None) -> Packets:
-        """What the broker has sent, at least one packet; nothing after `silence` or at a stop."""
-        try:
-            async with asyncio.timeout(silence) as self._waiting:
-                return await self.session.receive(BATCH_MESSAGES, BATCH_BYTES)
-        except TimeoutError:
-            return []
-        finally:
-            self._waiting = None
+        """What the broker has sent; nothing after a `silence` with nothing in hand."""
+        while True:
+            try:
+                async with asyncio.timeout(silence):
+                    return await self.session.receive(BATCH_MESSAGES, BATCH_BYTES)
+            except TimeoutError:
+                if all(task.done() for task in self._storing):
+                    return []
 
     async def _store(
         self,
         packets: Packets,
-        batch: list[Incoming],
+        batch: Batch,
         writer: Writer,
         before: asyncio.Task[None] | None,
     ) -> None:
-        tally = await writer.run(partial(ingest.store, batch))
+        while not batch.is_stored:
+            await writer.run(batch.store_part)
         if before:
             # Acknowledgements go out in the order in which the messages came.
             await asyncio.wait([before])
         # After the commit: a crash here repeats the batch, it never loses it.
         self.session.acknowledge(packets)
-        self.report.add(tally)
+        self.report.add(batch.tally)
 
-    async def _finish(self, storing: Iterable[asyncio.Task[None]]) -> None:
-        _, late = await asyncio.wait(storing, timeout=STOP_SECONDS)
+    async def _finish(self) -> None:
+        if not self._storing:
+            return
+        _, late = await asyncio.wait(self._storing, timeout=STOP_SECONDS)
         for task in late:
             logger.error("Stopping without a batch in hand; the broker will send it again.")
             task.cancel()
@@ -158,12 +170,13 @@ class Ingestor:
     async def _look_after_partitions(self) -> None:
         while True:
             await asyncio.sleep(PARTITION_SECONDS)
-            await self.writers[0].run(self._make_partitions)
+            await self.writers[0].run(make_partitions)
 
-    @staticmethod
-    def _make_partitions() -> None:
-        for week in partitions.make_ahead(datetime.now(UTC)):
-            logger.info("Made the partition of the week of %s.", week)
+
+def make_partitions() -> None:
+    """Make the partitions of the days ahead, and say so."""
+    for week in partitions.make_ahead(datetime.now(UTC)):
+        logger.info("Made the partition of the week of %s.", week)
 
 
 def decoded(packets: Packets) -> Iterator[tuple[Packets, list[Incoming]]]:
@@ -190,7 +203,7 @@ def decode_packet(packet: Message | Unreadable) -> Incoming:
         topic = packet.topic.decode(errors="surrogateescape")
         message = Incoming(topic, packet.frame, received_at, number)
         return message.reject(Reason.MALFORMED_PACKET, packet.error)
-    return ingest.decode_message(packet.topic, packet.payload, received_at, number)
+    return decode_message(packet.topic, packet.payload, received_at, number)
 
 
 class Report:

@@ -53,13 +53,18 @@ def jobs(now: datetime) -> list[Job]:
             lambda: Receipt.objects.filter(received_at__lt=receipts).count(),
             lambda: prune_receipts(receipts),
         ),
+        Job(
+            f"rejected messages older than {settings.HISTORY_DAYS} days",
+            "deleted",
+            lambda: RejectedMessage.objects.filter(received_at__lt=history).count(),
+            lambda: delete_rejected(history),
+        ),
         Job("deleted devices", "erased", deleted.count, lambda: map(erase, list(deleted))),
     ]
 
 
 def drop_weeks_before(moment: datetime) -> Iterator[int]:
     """Drop the partitions that hold nothing newer than `moment`."""
-    yield len(partitions.finish_drops())
     for week in partitions.ended_before(moment):
         partitions.drop(week)
         yield 1
@@ -81,6 +86,13 @@ def prune_receipts(before: datetime) -> Iterator[int]:
                 [f"({start},0)", f"({start + CHUNK_BLOCKS},0)", before],
             )
             yield cursor.rowcount
+
+
+def delete_rejected(before: datetime) -> Iterator[int]:
+    """Delete old rejected messages, a chunk a transaction."""
+    old = RejectedMessage.objects.filter(received_at__lt=before).order_by("received_at")
+    while chunk := list(old.values_list("pk", flat=True)[:CHUNK_ROWS]):
+        yield RejectedMessage.objects.filter(pk__in=chunk).delete()[0]
 
 
 def erase(device: Device) -> int:

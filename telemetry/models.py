@@ -90,6 +90,7 @@ class RejectedMessage(models.Model):
     received_at = models.DateTimeField()
     topic = models.BinaryField()
     payload = models.BinaryField()
+    size = models.PositiveBigIntegerField(help_text="Bytes of the payload as it came.")
     reason = models.CharField(max_length=32, choices=Reason.choices)
     detail = models.TextField(blank=True)
     resolved_at = models.DateTimeField(null=True, blank=True)

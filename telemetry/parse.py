@@ -17,9 +17,12 @@ MAX_DEPTH = 64
 # without an exponent.
 LONG = 16_000
 MAX_DIGITS = 400
+LONGEST_EXPONENT = 4
 LONG_NUMBER = re.compile(rb"[0-9]{400}")
-TINY = re.compile(rb"[0-9.][eE]-[0-9]{3}")
-STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]')
+LONG_EXPONENT = re.compile(rb"[0-9.][eE][-+]?[0-9]{3}")
+# A string that does not end goes to the end of the text; without that, and without the possessive
+# “*+”, a text of quotes would be searched again from each of them.
+STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)|[\[\]{}]', re.DOTALL)
 
 
 def parse(raw: bytes, max_payload: int) -> Any:
@@ -40,7 +43,9 @@ def parse(raw: bytes, max_payload: int) -> Any:
 
 def _has_odd_number(raw: bytes) -> bool:
     """Whether a number may be there that rounds to zero or has too many digits."""
-    if (b"e-" in raw or b"E-" in raw) and TINY.search(raw):
+    # Only below one, or at zero, an exponent can be too long for PostgreSQL and fit a double.
+    suspicious = b"e-" in raw or b"E-" in raw or b"0e" in raw or b"0E" in raw
+    if suspicious and LONG_EXPONENT.search(raw):
         return True
     return len(raw) >= LONG and LONG_NUMBER.search(raw) is not None
 
@@ -100,8 +105,10 @@ class _Numbers:
 
     def real(self, text: str) -> float:
         value = float(text)
-        vanished = value == 0.0 and any(digit in "123456789" for digit in re.split("[eE]", text)[0])
-        if value in (float("inf"), float("-inf")) or vanished or len(text) > MAX_DIGITS:
+        mantissa, _, exponent = text.lower().partition("e")
+        vanished = value == 0.0 and any(digit in "123456789" for digit in mantissa)
+        too_long = len(mantissa) > MAX_DIGITS or len(exponent) > LONGEST_EXPONENT
+        if vanished or too_long or value in (float("inf"), float("-inf")):
             self._note(text)
             return 0.0
         return value

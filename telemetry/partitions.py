@@ -54,8 +54,9 @@ def make(weeks: Iterable[date]) -> list[date]:
 
 
 def _make(cursor: "connection.cursor", week: date) -> None:  # type: ignore[name-defined]
-    # Made apart and then attached: attaching does not block inserts, PARTITION OF would.
-    cursor.execute(f"CREATE TABLE {name_of(week)} (LIKE {TABLE} INCLUDING DEFAULTS)")
+    # Made apart and then attached: attaching does not block inserts, PARTITION OF would. One that
+    # somebody detached comes back, as readings of its week do.
+    cursor.execute(f"CREATE TABLE IF NOT EXISTS {name_of(week)} (LIKE {TABLE} INCLUDING DEFAULTS)")
     cursor.execute(
         f"ALTER TABLE {TABLE} ATTACH PARTITION {name_of(week)} FOR VALUES FROM (%s) TO (%s)",
         [f"{week}T00:00Z", f"{week + WEEK}T00:00Z"],
@@ -77,35 +78,27 @@ def missing_ahead(now: datetime) -> list[date]:
 
 
 def ended_before(moment: datetime) -> list[date]:
-    """The weeks with a partition that hold nothing newer than `moment`."""
-    return [week for week in existing() if week_of(moment) >= week + WEEK]
+    """The weeks with a table, attached or not, that hold nothing newer than `moment`."""
+    weeks = _weeks(
+        "SELECT relname FROM pg_class WHERE relname LIKE %s || '_%%' AND relkind = 'r' "
+        "AND relnamespace = current_schema()::regnamespace"
+    )
+    return [week for week in weeks if week_of(moment) >= week + WEEK]
 
 
 def drop(week: date) -> None:
-    """Drop the partition of `week`, readings and all, without stopping ingest.
+    """Drop the table of `week`, readings and all, without stopping ingest.
 
     Detached first: a plain DROP waits for every reader and holds up every writer meanwhile. Cannot
-    run inside a transaction.
+    run inside a transaction. Goes on where an interrupted one ended.
     """
     with connection.cursor() as cursor:
-        cursor.execute(f"ALTER TABLE {TABLE} DETACH PARTITION {name_of(week)} CONCURRENTLY")
+        cursor.execute(
+            "SELECT inhdetachpending FROM pg_inherits WHERE inhrelid = %s::regclass",
+            [name_of(week)],
+        )
+        attached = cursor.fetchone()
+        if attached:
+            how = "FINALIZE" if attached[0] else "CONCURRENTLY"
+            cursor.execute(f"ALTER TABLE {TABLE} DETACH PARTITION {name_of(week)} {how}")
         cursor.execute(f"DROP TABLE {name_of(week)}")
-
-
-def finish_drops() -> list[date]:
-    """Finish what an interrupted `drop` left half done; returns the weeks."""
-    pending = _weeks(
-        "SELECT relname FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid "
-        "WHERE inhparent = %s::regclass AND inhdetachpending"
-    )
-    with connection.cursor() as cursor:
-        for week in pending:
-            cursor.execute(f"ALTER TABLE {TABLE} DETACH PARTITION {name_of(week)} FINALIZE")
-    detached = _weeks(
-        "SELECT relname FROM pg_class WHERE relname LIKE %s || '_%%' AND relkind = 'r' "
-        "AND NOT relispartition AND relnamespace = current_schema()::regnamespace"
-    )
-    with connection.cursor() as cursor:
-        for week in detached:
-            cursor.execute(f"DROP TABLE {name_of(week)}")
-    return detached

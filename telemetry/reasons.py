@@ -10,6 +10,7 @@ class Reason(models.TextChoices):
     NOT_UTF8 = "not_utf8", "The text is not UTF-8."
     NUL = "nul", "The text contains a NUL character."
     TOO_DEEP = "too_deep", "Brackets are nested too deep."
+    TOO_MANY = "too_many", "An array holds more readings than one message may."
     NOT_FINITE = "not_finite", "NaN and Infinity are not JSON."
     NUMBER = "number", "A number is too large, too small or too long."
     BAD_MSG_ID = "bad_msg_id", "msg_id must be a string of 1 to 64 characters or an integer."

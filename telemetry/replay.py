@@ -5,9 +5,9 @@ from itertools import count
 from django.db import transaction
 from django.utils import timezone
 
-from telemetry import ingest
 from telemetry.decode import EPOCH, MICROSECOND
-from telemetry.ingest import Incoming
+from telemetry.incoming import Incoming, decode_message
+from telemetry.ingest import store
 from telemetry.models import RejectedMessage
 from telemetry.reasons import Reason
 
@@ -22,25 +22,25 @@ def replay(rejected: RejectedMessage) -> str:
     """
     again: list[Incoming] = []
     with transaction.atomic():
-        tally = ingest.store([_decoded(rejected)], keep=again.extend)
+        tally = store([_decoded(rejected)], keep=again.extend)
         if again and (fault := again[-1].rejected):
             rejected.reason, rejected.detail = fault.reason, fault.detail
             rejected.save(update_fields=["reason", "detail"])
             return REJECTED
         rejected.resolved_at = timezone.now()
         rejected.save(update_fields=["resolved_at"])
-    return STORED if tally.stored else DUPLICATE
+    # A status is no reading, so nothing is counted of it.
+    return DUPLICATE if tally.duplicate and not tally.stored else STORED
 
 
 def _decoded(rejected: RejectedMessage) -> Incoming:
     topic = bytes(rejected.topic).decode(errors="surrogateescape")
     payload = bytes(rejected.payload)
     received_at = (rejected.received_at - EPOCH) // MICROSECOND
-    if rejected.reason == Reason.MALFORMED_PACKET:
-        # What was cut out of a broken frame is no payload.
-        return Incoming(topic, payload, received_at).reject(
-            Reason.MALFORMED_PACKET, rejected.detail
-        )
+    if rejected.reason == Reason.MALFORMED_PACKET or rejected.size > len(payload):
+        # A broken frame is no payload, nor is one that was too large to be kept whole.
+        message = Incoming(topic, payload, received_at)
+        return message.reject(Reason(rejected.reason), rejected.detail)
     # Readings without an id get one from the rejected message: replaying twice stores once.
     ids = (f"{rejected.pk.hex}-{number}" for number in count())
-    return ingest.decode_message(topic, payload, received_at, new_id=ids.__next__)
+    return decode_message(topic, payload, received_at, new_id=ids.__next__)

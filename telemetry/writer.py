@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import psycopg
-from django.db import connection
+from django.db import connection, reset_queries
 
 from telemetry.faults import Fault, fault_of
 
@@ -33,8 +33,20 @@ SET client_connection_check_interval = '1s'
 """
 
 
+# Whose lock pg_try_advisory_lock(bigint) found; the server keeps the number in two halves.
+HOLDER = """
+SELECT pid FROM pg_locks
+WHERE locktype = 'advisory' AND granted AND objsubid = 1
+  AND (classid::bigint << 32 | objid::bigint) = hashtextextended(%s, 0)
+"""
+
+
 class NameTaken(Exception):
     """Another process works under the same name; this one waits for it to end."""
+
+
+class NameLost(Exception):
+    """Another process took over our name while our connection was lost; this one has to end."""
 
 
 class Writer:
@@ -49,25 +61,29 @@ class Writer:
         self.name = name
         self.deadline = deadline
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="database")
-        self._prepared: Any = None
+        self._raw: Any = None
+        self._prepared = False
+        self._backend = 0
         self._busy = False
 
     async def run(self, work: Callable[[], Result]) -> Result:
         """The result of `work`. Waits out an ill database; raises what is anybody else's fault."""
-        for pause in pauses():
+        for attempt, pause in enumerate(pauses(), 1):
             try:
                 return await self._attempt(work)
             except NameTaken as error:
                 logger.warning("%s", error)
             except Exception as error:
-                if fault_of(error) is not Fault.WAIT:
+                if fault_of(error) not in (Fault.WAIT, Fault.SLOW):
                     raise
-                logger.warning("The database is not available, trying on: %s", error)
+                logger.warning("The database cannot now (attempt %d): %s", attempt, error)
             await asyncio.sleep(pause)
         raise AssertionError("pauses() never ends")
 
     async def _attempt(self, work: Callable[[], Result]) -> Result:
         running = asyncio.get_running_loop().run_in_executor(self._thread, self._do, work)
+        # Whoever waits may be cancelled at a stop; then nobody asks for the outcome any more.
+        running.add_done_callback(lambda done: done.cancelled() or done.exception())
         done, _ = await asyncio.wait([running], timeout=self.deadline)
         if not done:
             logger.error("The database did not answer for %.0f s; disconnecting.", self.deadline)
@@ -84,24 +100,36 @@ class Writer:
             raise
         finally:
             self._busy = False
+            # With DEBUG Django keeps every statement until a request ends; here none ever does.
+            reset_queries()
 
     def _prepare(self) -> None:
         """Make a new connection ours."""
         connection.ensure_connection()
-        if self._prepared is connection.connection:
+        if self._prepared:
             return
+        self._raw = connection.connection
         with connection.cursor() as cursor:
             cursor.execute(SESSION_SETTINGS)
-            cursor.execute("SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", [self.name])
-            if cursor.fetchone() == (False,):
-                raise NameTaken(
-                    f"Another process with the client id “{self.name}” is at work; waiting for "
-                    "it to end. Give this one another MQTT__CLIENT_ID to run both."
-                )
-        self._prepared = connection.connection
+            if self.name:
+                self._take_name(cursor)
+        self._prepared = True
+
+    def _take_name(self, cursor: Any) -> None:
+        cursor.execute("SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", [self.name])
+        if cursor.fetchone() == (False,):
+            cursor.execute(HOLDER, [self.name])
+            holder = cursor.fetchone()
+            if self._backend and holder != (self._backend,):
+                raise NameLost(f"Another process took over the client id “{self.name}”.")
+            raise NameTaken(
+                f"Another process with the client id “{self.name}” is at work; waiting for it to "
+                "end. Give this one another MQTT__CLIENT_ID to run both."
+            )
+        self._backend = self._raw.info.backend_pid
 
     def _close(self) -> None:
-        self._prepared = None
+        self._prepared = False
         with contextlib.suppress(Exception):
             connection.close()
 
@@ -109,7 +137,7 @@ class Writer:
         """Take the connection's socket away from the thread that waits for it."""
         with (
             contextlib.suppress(OSError, AttributeError, psycopg.Error),
-            socket.socket(fileno=os.dup(self._prepared.fileno())) as ours,
+            socket.socket(fileno=os.dup(self._raw.fileno())) as ours,
         ):
             ours.shutdown(socket.SHUT_RDWR)
 

@@ -75,7 +75,9 @@ def rejected(tenant: Tenant | None, payload: bytes = b"{}", **fields: Any) -> Re
         "received_at": timezone.now(),
         **fields,
     }
-    return RejectedMessage.objects.create(id=uuid.uuid4(), tenant=tenant, payload=payload, **fields)
+    return RejectedMessage.objects.create(
+        id=uuid.uuid4(), tenant=tenant, payload=payload, size=len(payload), **fields
+    )
 
 
 def console(user: User, **options: Any) -> Client:

@@ -100,17 +100,20 @@ class Ledger:
     def send_again(self, key: Key) -> None:
         """Publishes one reading under `key`; the same key makes the same reading."""
         reading = {"value": int(key[1][:6], 16), "note": f"“{key[1]}”"}
-        mid = self._publish(key[0], json.dumps({"msg_id": key[1], **reading}).encode())
+        mid = self.publish_raw(
+            f"t0/devices/{key[0]}/telemetry", json.dumps({"msg_id": key[1], **reading}).encode()
+        )
         self.sent[mid] = (key, reading)
 
     def send_bad(self, uid: str) -> None:
         """Publishes a message that can never be stored."""
-        self._publish(uid, b'{"msg_id": []}')
+        self.publish_raw(f"t0/devices/{uid}/telemetry", b'{"msg_id": []}')
 
-    def _publish(self, uid: str, body: bytes) -> int:
+    def publish_raw(self, topic: str, body: bytes) -> int:
+        """Publishes anything; the message's number at the client."""
         self._published += 1
         assert self._published < MOST_MESSAGES
-        return self.client.publish(f"t0/devices/{uid}/telemetry", body, qos=1).mid
+        return self.client.publish(topic, body, qos=1).mid
 
     def settle(self) -> None:
         """Returns once the broker has answered everything that was published."""

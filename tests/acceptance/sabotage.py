@@ -16,7 +16,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "iotplatform.settings")
 django.setup()
 
 from devices.mqtt.session import Received, Session  # noqa: E402 - needs the setup above
-from telemetry import ingest  # noqa: E402
+from telemetry import insert  # noqa: E402
 from telemetry.ingestor import Ingestor  # noqa: E402
 
 honest_store = Ingestor._store
@@ -43,9 +43,12 @@ def acks_on_new_connection() -> None:
 
 
 def receipts_ignored() -> None:
-    ingest.INSERT = """
-        INSERT INTO telemetry_telemetry (device_id, ts, msg_id, received_at, payload)
-        SELECT device_id, ts, msg_id, received_at, payload FROM incoming
+    insert.INSERT = """
+        WITH stored AS (
+            INSERT INTO telemetry_telemetry (device_id, ts, msg_id, received_at, payload)
+            SELECT device_id, ts, msg_id, received_at, payload FROM incoming
+        )
+        SELECT device_id, msg_id FROM incoming WHERE false
     """
 
 

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from accounts.models import Tenant
-from devices.models import Device
-from telemetry import ingest, partitions
+from devices.models import Device, DeviceState
+from telemetry import partitions
+from telemetry.incoming import decode_message
 
 # Machines are shared: no stopwatch.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -33,4 +34,12 @@ def message(body, uid="dev-01", tenant="t0", kind="telemetry", **overrides):
     """A decoded message; a body that is no bytes is sent as JSON."""
     payload = body if isinstance(body, bytes) else json.dumps(body).encode()
     overrides.setdefault("received_at", time.time_ns() // 1_000)
-    return ingest.decode_message(f"{tenant}/devices/{uid}/{kind}", payload, **overrides)
+    return decode_message(f"{tenant}/devices/{uid}/{kind}", payload, **overrides)
+
+
+def latest(uid="dev-01"):
+    """The latest values of a device, without their times."""
+    return {
+        key: value
+        for key, (value, _) in DeviceState.objects.get(device__device_uid=uid).latest.items()
+    }

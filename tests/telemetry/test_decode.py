@@ -57,6 +57,12 @@ def test_one_bad_element_rejects_the_array_with_its_index():
     assert rejected.readings == 3
 
 
+def test_an_array_of_too_many_readings_is_rejected_with_their_number():
+    rejected = rejection([1] * 10_001)
+    assert (rejected.reason, rejected.readings) == (Reason.TOO_MANY, 10_001)
+    assert len(readings([1] * 10_000)) == 10_000
+
+
 def test_an_empty_array_is_no_reading():
     assert readings([]) == []
 

@@ -10,26 +10,37 @@ from django.test.utils import CaptureQueriesContext
 
 from accounts.models import Tenant
 from devices.models import Device, DeviceState
-from telemetry import ingest
-from telemetry.ingest import Tally, store
+from telemetry import incoming, ingest, insert
+from telemetry.incoming import decode_message, limits
+from telemetry.ingest import Batch, Tally, store
 from telemetry.models import Receipt, RejectedMessage, Telemetry
 from telemetry.reasons import Reason
-from tests.telemetry.conftest import message
+from telemetry.replay import replay
+from tests.telemetry.conftest import latest, message
 
 pytestmark = pytest.mark.django_db
 
 NOW = time.time()
 
 
+class FullQueue:
+    """Calls on, but at first fails like a COMMIT whose notification finds no room."""
+
+    def __init__(self, honest):
+        self.honest, self.calls = honest, 0
+
+    def __call__(self, cursor, *args):
+        self.calls += 1
+        if self.calls == 1:
+            cursor.execute(
+                "DO $$ BEGIN RAISE 'too many notifications in the NOTIFY queue' "
+                "USING ERRCODE = '54000'; END $$"
+            )
+        return self.honest(cursor, *args)
+
+
 def the_reason():
     return RejectedMessage.objects.get().reason
-
-
-def latest(uid="dev-01"):
-    return {
-        key: value
-        for key, (value, _) in DeviceState.objects.get(device__device_uid=uid).latest.items()
-    }
 
 
 def test_a_message_is_stored_with_everything_about_it(dev):
@@ -142,7 +153,7 @@ def test_a_bad_message_is_kept_as_it_came(dev):
 
 
 def test_a_malformed_topic_is_kept(t0):
-    store([ingest.decode_message("t0/gadgets/x", b"{}", 1)])
+    store([decode_message("t0/gadgets/x", b"{}", 1)])
     assert the_reason() == Reason.MALFORMED_TOPIC
 
 
@@ -160,7 +171,7 @@ def test_equal_bad_messages_are_two_rows(dev):
 
 
 def test_a_failure_of_ours_in_decoding_rejects_the_message_alone(dev, monkeypatch):
-    monkeypatch.setattr(ingest, "decode", lambda *_: 1 / 0)
+    monkeypatch.setattr(incoming, "decode", lambda *_: 1 / 0)
     bad = message({"temp": 1})
     monkeypatch.undo()
     assert store([bad, message({"temp": 2})]) == Tally(stored=1, rejected=1)
@@ -189,43 +200,71 @@ def test_readings_from_all_over_the_history_are_stored_together(dev):
     assert store(batch).stored == 5
 
 
-def test_latest_values_move_each_by_its_own_time(dev):
-    store([message({"ts": NOW - 10, "temp": 1, "hum": 1})])
-    store([message({"ts": NOW - 20, "temp": 2, "bat": 2}), message({"ts": NOW - 5, "hum": 3})])
-    assert latest() == {"temp": 1, "hum": 3, "bat": 2}
-    store([message({"ts": NOW - 15, "temp": 4, "hum": 4, "bat": 4})])
-    assert latest() == {"temp": 1, "hum": 3, "bat": 4}
+@pytest.mark.parametrize("stored_first", [True, False])
+def test_many_arrays_with_one_used_id_are_rejected_in_one_go(dev, stored_first, monkeypatch):
+    tries = []
+    honest = insert.insert
+    monkeypatch.setattr(insert, "insert", lambda *a: tries.append(1) or honest(*a))
+    arrays = [message([{"msg_id": "x", "n": n}, {"msg_id": f"own-{n}"}]) for n in range(50)]
+    if stored_first:
+        store([message({"msg_id": "x"})])
+    assert store(arrays).rejected == (100 if stored_first else 98)
+    assert len(tries) <= 3
 
 
-def test_latest_values_have_their_time_in_milliseconds(dev):
-    store([message({"ts": 1_000 * round(NOW), "temp": 1})])
-    assert DeviceState.objects.get().latest == {"temp": [1, 1_000 * round(NOW)]}
+def test_a_copy_of_a_message_that_reuses_an_id_takes_no_array_along(dev):
+    store([message({"msg_id": 1, "v": "stored"})])
+    other = {"msg_id": 1, "v": "other"}
+    batch = [message(other), message([other, {"msg_id": 2}])]
+    assert store(batch) == Tally(rejected=3)
+    assert latest() == {"v": "stored"}
 
 
-def test_ts_and_msg_id_are_no_latest_values(dev):
-    store([message({"ts": NOW, "msg_id": 1, "temp": 1})])
-    store([message({"ts": NOW, "values": {"temp": 2, "msg_id": 5}})])
-    assert latest() == {"temp": 2}
+def test_what_was_learnt_of_a_batch_is_not_learnt_again(dev):
+    batch = Batch([message({"msg_id": n}) for n in range(4)])
+    poison = batch._messages[0].readings[0]._replace(payload=b"{")
+    batch._messages[0] = batch._messages[0]._replace(readings=[poison])
+    steps = 0
+    while not batch.is_stored:
+        batch.store_part()
+        steps += 1
+    # Whole, half, quarter, then that quarter as rejected, the other one, the other half.
+    assert (steps, batch.tally) == (6, Tally(stored=3, rejected=1))
 
 
-def test_latest_values_of_a_device_that_invents_keys_start_over(dev, monkeypatch):
-    monkeypatch.setattr("devices.state.LATEST_SIZE", 2_000)
-    for start in range(0, 400, 100):
-        store([message({f"key-{n}": n for n in range(start, start + 100)})])
-    assert len(latest()) < 400
-    assert latest()["key-399"] == 399
+def test_a_batch_that_is_too_slow_is_halved(dev):
+    batch = Batch([message({"msg_id": n}) for n in range(4)])
+    slow = psycopg.errors.QueryCanceled("too slow")
+    batch._isolate(batch._parts[-1], slow)
+    assert [len(part) for part in batch._parts] == [2, 2]
+    with pytest.raises(psycopg.errors.QueryCanceled):
+        batch._isolate(range(1), slow)
 
 
-def test_every_accepted_message_moves_last_seen(dev):
-    store([message({"msg_id": 1}, received_at=10**15)])
-    store([message({"msg_id": 1}, received_at=2 * 10**15)])
-    assert DeviceState.objects.get().last_seen_at.timestamp() == 2 * 10**9
+def test_listeners_that_do_not_read_stop_nobody(dev, monkeypatch):
+    monkeypatch.setattr(ingest.state, "record", full_queue := FullQueue(ingest.state.record))
+    assert store([message({"temp": 1})]) == Tally(stored=1)
+    assert full_queue.calls == 2
 
 
-def test_last_seen_never_goes_back(dev):
-    for moment in (2 * 10**15, 10**15):
-        store([message({"msg_id": moment}, received_at=moment)])
-    assert DeviceState.objects.get().last_seen_at.timestamp() == 2 * 10**9
+def test_many_messages_of_an_unknown_tenant_take_no_more_queries(t0):
+    def queries(size):
+        with CaptureQueriesContext(connection) as captured:
+            store([message({"n": n}, tenant="nobody") for n in range(size)])
+        return len(captured)
+
+    assert queries(1) == queries(50)
+
+
+def test_a_large_rejected_message_is_cut_and_cannot_be_replayed(dev, settings):
+    settings.MAX_PAYLOAD = 10
+    limits.cache_clear()
+    store([message(b"x" * 100)])
+    limits.cache_clear()
+    rejected = RejectedMessage.objects.get()
+    assert (len(rejected.payload), rejected.size) == (40, 100)
+    settings.MAX_PAYLOAD = 1_000
+    assert replay(rejected) == "rejected"
 
 
 @pytest.mark.django_db(transaction=True)
@@ -267,40 +306,6 @@ def test_the_receipt_is_found_by_its_key(dev):
     connection.cursor().execute("ANALYZE telemetry_receipt")
     plan = Receipt.objects.filter(device=dev, msg_id="77").explain()
     assert "telemetry_receipt_pkey" in plan
-
-
-def test_statuses_are_followed(dev):
-    online = message({"state": "online", "session": "s1"}, kind="status")
-    assert store([online]) == Tally()
-    state = DeviceState.objects.get()
-    assert (state.session, state.session_id, state.reason) == ("online", "s1", "")
-    assert state.since.timestamp() * 1e6 == pytest.approx(online.received_at, abs=1)
-
-
-def test_the_end_of_an_earlier_session_is_ignored(dev):
-    store([message({"state": "online", "session": "s2"}, kind="status")])
-    store([message({"state": "offline", "session": "s1"}, kind="status")])
-    assert DeviceState.objects.get().session == "online"
-    store([message({"state": "offline", "session": "s2", "reason": "sleep"}, kind="status")])
-    state = DeviceState.objects.get()
-    assert (state.session, state.reason) == ("offline", "sleep")
-
-
-def test_a_repeated_status_does_not_move_since(dev):
-    for moment in (10**15, 2 * 10**15):
-        store([message(b"online", kind="status", received_at=moment)])
-    assert DeviceState.objects.get().since.timestamp() == 10**9
-
-
-def test_status_and_readings_of_one_batch_meet_in_one_state(dev):
-    store([message({"temp": 1}), message(b"online", kind="status"), message({"temp": 2})])
-    state = DeviceState.objects.get()
-    assert (state.session, state.latest["temp"][0]) == ("online", 2)
-
-
-def test_a_bad_status_is_rejected(dev):
-    assert store([message(b"maybe", kind="status")]) == Tally(rejected=1)
-    assert the_reason() == Reason.BAD_STATUS
 
 
 def test_everything_received_is_stored_known_or_rejected(dev):

@@ -76,6 +76,15 @@ def test_a_deleted_device_is_erased_with_all_it_said(dev, monkeypatch):
     assert DeviceState.objects.count() == 1
 
 
+def test_old_rejected_messages_are_deleted(dev):
+    store([message(b"\xff"), message(b"\xfe")])
+    old = RejectedMessage.objects.first()
+    old.received_at -= timedelta(days=402)
+    old.save()
+    assert "rejected messages older than 400 days: 1 deleted" in maintain()
+    assert RejectedMessage.objects.count() == 1
+
+
 def test_a_device_deleted_just_now_waits_for_its_last_batch(dev):
     Device.objects.update(is_enabled=False, deleted_at=datetime.now(UTC))
     assert "deleted devices: 0 erased" in maintain()

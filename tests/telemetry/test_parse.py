@@ -4,6 +4,7 @@ import json
 
 import orjson
 import pytest
+from django.db import connection
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -63,6 +64,9 @@ def test_what_is_no_json_is_its_text(text):
         (b'{"a": -1e400}', Reason.NUMBER),
         (b'{"a": 1e-400}', Reason.NUMBER),
         (b'{"a": 1E-999999999}', Reason.NUMBER),
+        (b'{"a": 0e-99999}', Reason.NUMBER),
+        (b'{"a": 0.0000e-16383}', Reason.NUMBER),
+        (b'{"a": 0E2147483648}', Reason.NUMBER),
         (b"9" * 400, Reason.NUMBER),
         (b"9" * 5_000, Reason.NUMBER),
         (b'{"a": 0.' + b"0" * 20_000 + b"1}", Reason.NUMBER),
@@ -123,3 +127,18 @@ def test_any_json_is_a_value_or_a_refusal(value, ascii_only):
     else:
         assert parsed == pytest.approx(value) if isinstance(value, float) else True
         assert orjson.dumps(parsed)
+
+
+def test_quotes_without_an_end_are_read_once():
+    text = "[" * 65 + '"' + '\\"' * 300_000
+    assert reason_of(text.encode()) == Reason.TOO_DEEP
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    "text", ["0e9999", "0e-999", "1e-300", "1.7e308", "0." + "0" * 300 + "1", "9" * 300, "-0.0e0"]
+)
+def test_postgresql_takes_the_numbers_that_pass(text):
+    parse(text.encode(), LIMIT)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT %s::jsonb", [text])

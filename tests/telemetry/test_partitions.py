@@ -6,6 +6,7 @@ import pytest
 from django.db import connection
 
 from telemetry import partitions
+from telemetry.models import Telemetry
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 TUESDAY_S_WEEK = date(2026, 11, 23)
@@ -84,11 +85,24 @@ def test_dropping_leaves_the_other_weeks():
 
 
 @pytest.mark.usefixtures("_no_partitions")
-def test_a_drop_that_was_interrupted_is_finished():
+def test_a_drop_that_was_interrupted_goes_on():
+    partitions.make_ahead(NOW)
+    detach = "ALTER TABLE telemetry_telemetry DETACH PARTITION telemetry_telemetry_20261116"
+    connection.cursor().execute(f"{detach} CONCURRENTLY")
+    assert partitions.ended_before(NOW) == [date(2026, 11, 16)]
+    partitions.drop(date(2026, 11, 16))
+    assert partitions.ended_before(NOW) == []
+
+
+@pytest.mark.usefixtures("_no_partitions")
+def test_a_week_that_was_detached_by_hand_comes_back_with_its_readings():
     partitions.make_ahead(NOW)
     connection.cursor().execute(
-        "ALTER TABLE telemetry_telemetry DETACH PARTITION telemetry_telemetry_20261116 CONCURRENTLY"
+        "INSERT INTO telemetry_telemetry (device_id, ts, msg_id, received_at, payload) "
+        "VALUES (1, %s, 'a', now(), '{}')",
+        [NOW],
     )
-    assert partitions.finish_drops() == [date(2026, 11, 16)]
-    assert partitions.finish_drops() == []
-    assert partitions.make([date(2026, 11, 16)]) == [date(2026, 11, 16)]
+    detach = "ALTER TABLE telemetry_telemetry DETACH PARTITION telemetry_telemetry_20261123"
+    connection.cursor().execute(detach)
+    assert partitions.make([TUESDAY_S_WEEK]) == [TUESDAY_S_WEEK]
+    assert Telemetry.objects.count() == 1

@@ -4,9 +4,9 @@ import time
 
 import pytest
 
-from devices.models import Device
-from telemetry import ingest
-from telemetry.ingest import Incoming, store
+from devices.models import Device, DeviceState
+from telemetry.incoming import Incoming, decode_message
+from telemetry.ingest import store
 from telemetry.models import RejectedMessage, Telemetry
 from telemetry.reasons import Reason
 from telemetry.replay import replay
@@ -77,6 +77,13 @@ def test_a_broken_frame_is_no_payload(dev):
 
 
 def test_a_topic_of_other_bytes_survives(t0):
-    store([ingest.decode_message(b"t0/\xff/x".decode(errors="surrogateescape"), b"{}", 1)])
+    store([decode_message(b"t0/\xff/x".decode(errors="surrogateescape"), b"{}", 1)])
     assert bytes(rejected().topic) == b"t0/\xff/x"
     assert replay(rejected()) == "rejected"
+
+
+def test_a_status_can_be_replayed(disabled):
+    store([message(b"online", kind="status")])
+    enable()
+    assert replay(rejected()) == "stored"
+    assert DeviceState.objects.get().session == "online"

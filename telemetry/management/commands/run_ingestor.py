@@ -19,7 +19,7 @@ from devices.mqtt import topics
 from devices.mqtt.session import Session, SessionTakenOver, Subscription, SubscriptionRefused
 from telemetry.ingestor import BATCH_MESSAGES, Ingestor, NotConnected
 from telemetry.models import BrokerSession
-from telemetry.writer import Writer
+from telemetry.writer import NameLost, Writer
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ class Command(BaseCommand):
         gc.set_threshold(COLLECT_OBJECTS)
         try:
             asyncio.run(ingest(drain=drain))
-        except* (SessionTakenOver, SubscriptionRefused, NotConnected) as errors:
+        except* (SessionTakenOver, SubscriptionRefused, NotConnected, NameLost) as errors:
             raise CommandError(str(errors.exceptions[0])) from errors
 
 
