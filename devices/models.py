@@ -22,7 +22,7 @@ class KnownDevice(NamedTuple):
 KNOWN = """
 SELECT device_uid, device.id, tenant_id, slug, is_enabled
 FROM devices_device AS device JOIN accounts_tenant AS tenant ON tenant.id = tenant_id
-WHERE device_uid = ANY(%s)
+WHERE device_uid = ANY(string_to_array(%s, ','))
 """
 
 
@@ -48,10 +48,11 @@ class DeviceQuerySet(models.QuerySet["Device"]):
     def known(self, uids: Collection[str]) -> dict[str, KnownDevice]:
         """Uid → facts, for those of `uids` that exist (deleted ones too: they are not enabled).
 
-        Optimization: one array parameter; an IN list of thousands costs more than the rows.
+        Optimization: one text, in which no uid has a comma; thousands of parameters cost more than
+        the rows.
         """
         with connection.cursor() as cursor:
-            cursor.execute(KNOWN, [list(uids)])
+            cursor.execute(KNOWN, [",".join(uids)])
             return {uid: KnownDevice(*facts) for uid, *facts in cursor.fetchall()}
 
     def register(self, unknown: Iterable[tuple[int, str]]) -> None:

@@ -22,7 +22,7 @@ from telemetry import insert, partitions
 from telemetry.decode import EPOCH, MICROSECOND
 from telemetry.faults import Fault, fault_of
 from telemetry.incoming import Incoming
-from telemetry.insert import Key, Rows
+from telemetry.insert import Rows
 from telemetry.models import RejectedMessage
 from telemetry.reasons import Reason
 
@@ -122,11 +122,10 @@ class Batch:
         with transaction.atomic():
             admitted = _admitted(messages, devices)
             rows = insert.unique_rows(admitted, devices)
-            known = _insert(rows, messages, admitted, devices) if rows else set()
-            fresh = {key: row for key, row in rows.items() if key not in known} if known else rows
-            _record_states(admitted, fresh, devices, tell=self._tells)
+            stored = _insert(rows, messages, admitted, devices) if rows else 0
+            _record_states(admitted, rows, devices, tell=self._tells)
             self._keep([message for message in admitted if message.rejected])
-        return _tally(admitted, stored=len(fresh))
+        return _tally(admitted, stored=stored)
 
     def _isolate(self, part: range, error: Exception) -> None:
         fault = fault_of(error)
@@ -202,28 +201,29 @@ def _insert(
     messages: Sequence[Incoming],
     admitted: list[Incoming],
     devices: dict[str, KnownDevice],
-) -> set[Key]:
-    """Insert `rows`; returns the keys known already. Rejects messages that reuse an id.
+) -> int:
+    """Insert `rows`, leaving in them what is new; returns how many that were.
 
-    `messages` are the admitted ones before any was rejected for an id of the same batch.
+    Rejects messages that use the id of another. `messages` are the admitted ones before any was
+    rejected for an id of the same batch.
     """
-    cursor = psycopg.Cursor(connection.connection)
-    known = insert.insert(cursor, rows)
-    digests = insert.reused(cursor) if known else {}
-    if digests:
-        places = {
-            place
-            for place, message in enumerate(messages)
-            if message.uid in devices
-            for reading in message.readings
-            if digests.get((devices[message.uid].id, reading.msg_id), reading.digest)
-            != reading.digest
-        }
-        if any(len(messages[place].readings) > 1 for place in places):
-            raise ReusedInArrayError(places)
-        for place in places:
-            admitted[place] = messages[place].reject(Reason.MSG_ID_REUSED)
-    return known
+    stored, known = insert.insert(psycopg.Cursor(connection.connection), rows)
+    if not known:
+        return stored
+    reused = {key for key, digest in known.items() if rows.pop(key)[2].digest != digest}
+    places = {
+        place
+        for place, message in enumerate(messages)
+        if reused and message.uid in devices
+        for reading in message.readings
+        if (key := (devices[message.uid].id, reading.msg_id)) in reused
+        and known[key] != reading.digest
+    }
+    if any(len(messages[place].readings) > 1 for place in places):
+        raise ReusedInArrayError(places)
+    for place in places:
+        admitted[place] = messages[place].reject(Reason.MSG_ID_REUSED)
+    return stored
 
 
 def _record_states(

@@ -26,6 +26,8 @@ logger = logging.getLogger(__name__)
 
 BATCH_MESSAGES = 8_000
 BATCH_BYTES = 8 * 1024 * 1024
+# Two batches being stored, one decoded, one on its way.
+RECEIVE_MAXIMUM = 4 * BATCH_MESSAGES
 REPORT_SECONDS = 10.0
 PARTITION_SECONDS = 3_600.0
 SILENCE_SECONDS = 2.0

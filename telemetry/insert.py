@@ -29,27 +29,24 @@ DELETE FROM incoming
 """
 
 # In the order of the key, so that two ingestors with the same messages wait and never deadlock.
-# Returns what was known already.
 INSERT = """
 WITH fresh AS (
     INSERT INTO telemetry_receipt (device_id, msg_id, digest, received_at)
     SELECT device_id, msg_id, digest, received_at FROM incoming ORDER BY device_id, msg_id
     ON CONFLICT DO NOTHING
     RETURNING device_id, msg_id
-), stored AS (
-    INSERT INTO telemetry_telemetry (device_id, ts, msg_id, received_at, payload)
-    SELECT device_id, ts, msg_id, received_at, payload
-    FROM incoming JOIN fresh USING (device_id, msg_id)
 )
-SELECT device_id, msg_id FROM incoming LEFT JOIN fresh USING (device_id, msg_id)
-WHERE fresh.device_id IS NULL
+INSERT INTO telemetry_telemetry (device_id, ts, msg_id, received_at, payload)
+SELECT device_id, ts, msg_id, received_at, payload
+FROM incoming JOIN fresh USING (device_id, msg_id)
 """
 
-# A statement of its own: only a new snapshot shows what others committed while we waited for them.
-REUSED = """
+# The receipts of other messages. A statement of its own: only a new snapshot shows what others
+# committed while we waited for them.
+KNOWN = """
 SELECT device_id, msg_id, receipt.digest
 FROM incoming JOIN telemetry_receipt AS receipt USING (device_id, msg_id)
-WHERE receipt.digest <> incoming.digest
+WHERE receipt.received_at <> incoming.received_at OR receipt.digest <> incoming.digest
 """
 
 # (device id, msg_id)
@@ -58,18 +55,20 @@ Key = tuple[int, str]
 Rows = dict[Key, tuple[int, int, Reading]]
 
 
-def insert(cursor: Cursor[Any], rows: Rows) -> set[Key]:
-    """Insert the readings and their receipts; returns the keys of those that had one already."""
+def insert(cursor: Cursor[Any], rows: Rows) -> tuple[int, dict[Key, int]]:
+    """Insert the readings that have no receipt yet, and their receipts.
+
+    Returns how many these were, and for the others key → digest of the message that has it.
+    """
     cursor.execute(INCOMING)
     with cursor.copy("COPY incoming FROM STDIN (FORMAT BINARY)") as copy:
         for data in _copy_data(rows):
             copy.write(data)
-    return set(cursor.execute(INSERT).fetchall())
-
-
-def reused(cursor: Cursor[Any]) -> dict[Key, int]:
-    """Of the readings just tried, those whose id another message has: key → the digest of that."""
-    return {(device, msg_id): digest for device, msg_id, digest in cursor.execute(REUSED)}
+    stored = cursor.execute(INSERT).rowcount
+    if stored == len(rows):
+        return stored, {}
+    known = cursor.execute(KNOWN).fetchall()
+    return stored, {(device, msg_id): digest for device, msg_id, digest in known}
 
 
 def unique_rows(messages: list[Incoming], devices: dict[str, KnownDevice]) -> Rows:

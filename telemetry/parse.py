@@ -19,7 +19,7 @@ LONG = 16_000
 MAX_DIGITS = 400
 LONGEST_EXPONENT = 4
 LONG_NUMBER = re.compile(rb"[0-9]{400}")
-LONG_EXPONENT = re.compile(rb"[0-9.][eE][-+]?[0-9]{3}")
+LONG_EXPONENT = re.compile(rb"(?:\A|[:,\[\s])-?[0-9.]+[eE][-+]?[0-9]{3}")
 # A string that does not end goes to the end of the text; without that, and without the possessive
 # “*+”, a text of quotes would be searched again from each of them.
 STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)|[\[\]{}]', re.DOTALL)
@@ -31,7 +31,7 @@ def parse(raw: bytes, max_payload: int) -> Any:
         raise Rejected(Reason.TOO_LARGE, f"{len(raw):,} bytes where {max_payload:,} are allowed.")
     # Optimization: orjson refuses whatever PostgreSQL or a later reader could not take, except for
     # what is looked for here. So an ordinary message is parsed once, and six times faster.
-    if b"\\u0000" not in raw and not _has_odd_number(raw):
+    if (b"\\" not in raw or b"\\u0000" not in raw) and not _has_odd_number(raw):
         try:
             value = orjson.loads(raw)
         except orjson.JSONDecodeError:
@@ -44,7 +44,7 @@ def parse(raw: bytes, max_payload: int) -> Any:
 def _has_odd_number(raw: bytes) -> bool:
     """Whether a number may be there that rounds to zero or has too many digits."""
     # Only below one, or at zero, an exponent can be too long for PostgreSQL and fit a double.
-    suspicious = b"e-" in raw or b"E-" in raw or b"0e" in raw or b"0E" in raw
+    suspicious = b"e-" in raw or b"0e" in raw or b"E" in raw
     if suspicious and LONG_EXPONENT.search(raw):
         return True
     return len(raw) >= LONG and LONG_NUMBER.search(raw) is not None

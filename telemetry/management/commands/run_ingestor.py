@@ -17,7 +17,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from devices.mqtt import topics
 from devices.mqtt.session import Session, SessionTakenOver, Subscription, SubscriptionRefused
-from telemetry.ingestor import BATCH_MESSAGES, Ingestor, NotConnected
+from telemetry.ingestor import RECEIVE_MAXIMUM, Ingestor, NotConnected
 from telemetry.models import BrokerSession
 from telemetry.writer import NameLost, Writer
 
@@ -70,7 +70,7 @@ async def ingest(*, drain: bool) -> None:
             tls=tls_context(),
             subscriptions=wanted,
             unsubscribe=former,
-            receive_maximum=2 * BATCH_MESSAGES,
+            receive_maximum=RECEIVE_MAXIMUM,
             on_connect=lambda present: ingestor.connected(present),
         )
         ingestor = Ingestor(session, writers)
