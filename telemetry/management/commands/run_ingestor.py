@@ -6,7 +6,6 @@ import logging
 import os
 import signal
 import ssl
-import sys
 from argparse import ArgumentParser
 from collections.abc import Callable
 from functools import partial
@@ -23,9 +22,6 @@ from telemetry.writer import NameLost, Writer
 
 logger = logging.getLogger(__name__)
 
-# Two threads share the interpreter: one decodes, one talks to the database. Handing over every
-# half millisecond keeps the database busy while a batch is decoded; the usual 5 ms starve it.
-SWITCH_SECONDS = 0.0005
 # A batch makes tens of thousands of objects and no cycles: looking for those every 700 objects, as
 # usual, costs a third of the time.
 COLLECT_OBJECTS = 100_000
@@ -42,7 +38,6 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, drain: bool, **options: Any) -> None:
-        sys.setswitchinterval(SWITCH_SECONDS)
         gc.set_threshold(COLLECT_OBJECTS)
         try:
             asyncio.run(ingest(drain=drain))
