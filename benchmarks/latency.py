@@ -45,7 +45,7 @@ def run(options: argparse.Namespace) -> None:
 
 
 def line(name: str, latencies: Sequence[float]) -> list[str]:
-    percentiles = statistics.quantiles(latencies, n=100)
+    percentiles = statistics.quantiles(latencies, n=100, method="inclusive")
     figures = (statistics.median(latencies), percentiles[98], max(latencies))
     return [name, f"{len(latencies):,}", *(f"{1e3 * figure:.1f}" for figure in figures)]
 
