@@ -42,7 +42,9 @@ UPDATE devices_devicestate AS state
 SET last_seen_at = greatest(state.last_seen_at, heard.seen_at),
     latest_at = greatest(state.latest_at, heard.newest),
     latest = CASE
-        WHEN pg_column_size(state.latest) > %(large)s AND length(state.latest::text) > %(size)s
+        WHEN heard.newest >= coalesce(state.latest_at, heard.newest)
+            AND pg_column_size(state.latest) > %(large)s
+            AND length(state.latest::text) > %(size)s
             THEN heard.latest
         WHEN state.latest_at IS NULL OR heard.oldest >= state.latest_at
             THEN state.latest || heard.latest

@@ -48,8 +48,8 @@ class Tally(NamedTuple):
         return Tally(*(mine + theirs for mine, theirs in zip(self, other, strict=True)))
 
 
-class ReusedInArrayError(Exception):
-    """Messages at these places use ids of others; as arrays are atomic, the part starts over."""
+class ReusedError(Exception):
+    """Messages at these places use ids of others: without them the part starts over."""
 
     def __init__(self, places: set[int]) -> None:
         super().__init__(places)
@@ -100,6 +100,10 @@ class Batch:
     def is_stored(self) -> bool:
         return not self._parts
 
+    @property
+    def has_statuses(self) -> bool:
+        return any(message.status for message in self._messages)
+
     def store_part(self) -> None:
         """Store the next part, or find out what is wrong with it and change that for next time.
 
@@ -108,7 +112,7 @@ class Batch:
         part = self._parts[-1]
         try:
             tally = self._store([self._messages[place] for place in part])
-        except ReusedInArrayError as reused:
+        except ReusedError as reused:
             for place in reused.places:
                 self._reject(part[place], Reason.MSG_ID_REUSED)
         except Exception as error:
@@ -121,11 +125,19 @@ class Batch:
         devices = _devices_of(messages)
         with transaction.atomic():
             admitted = _admitted(messages, devices)
+            everyone = list(admitted)
             rows = insert.unique_rows(admitted, devices)
-            stored = _insert(rows, messages, admitted, devices) if rows else 0
+            stored = _insert(rows, everyone, devices) if rows else 0
             _record_states(admitted, rows, devices, tell=self._tells)
             self._keep([message for message in admitted if message.rejected])
         return _tally(admitted, stored=stored)
+
+    def halve(self) -> None:
+        """The next part took too long: let it be two."""
+        part = self._parts[-1]
+        half = len(part) // 2
+        if half:
+            self._parts[-1:] = [part[half:], part[:half]]
 
     def _isolate(self, part: range, error: Exception) -> None:
         fault = fault_of(error)
@@ -134,8 +146,7 @@ class Batch:
         elif fault is Fault.LISTENERS and self._tells:
             self._tells = False
         elif fault in (Fault.MESSAGE, Fault.SLOW) and len(part) > 1:
-            half = len(part) // 2
-            self._parts[-1:] = [part[half:], part[:half]]
+            self.halve()
         elif fault is Fault.MESSAGE and not self._messages[part[0]].rejected:
             self._reject(part[0], Reason.DATABASE, str(error).replace("\0", ""))
         else:
@@ -196,34 +207,25 @@ def _admitted(messages: Sequence[Incoming], devices: dict[str, KnownDevice]) -> 
     return [admitted(message) for message in messages]
 
 
-def _insert(
-    rows: Rows,
-    messages: Sequence[Incoming],
-    admitted: list[Incoming],
-    devices: dict[str, KnownDevice],
-) -> int:
+def _insert(rows: Rows, messages: Sequence[Incoming], devices: dict[str, KnownDevice]) -> int:
     """Insert `rows`, leaving in them what is new; returns how many that were.
 
-    Rejects messages that use the id of another. `messages` are the admitted ones before any was
-    rejected for an id of the same batch.
+    Raises ReusedError with all of `messages` that use the id of a stored one, also those that did
+    not come to `rows` because of each other.
     """
-    stored, known = insert.insert(psycopg.Cursor(connection.connection), rows)
-    if not known:
+    cursor = psycopg.Cursor(connection.connection)
+    tried = set(rows)
+    stored, known = insert.insert(cursor, rows)
+    reused = [key for key, digest in known.items() if rows.pop(key)[2].digest != digest]
+    if not reused:
         return stored
-    reused = {key for key, digest in known.items() if rows.pop(key)[2].digest != digest}
-    places = {
-        place
+    said = [
+        (place, (devices[message.uid].id, reading.msg_id), reading.digest)
         for place, message in enumerate(messages)
-        if reused and message.uid in devices
         for reading in message.readings
-        if (key := (devices[message.uid].id, reading.msg_id)) in reused
-        and known[key] != reading.digest
-    }
-    if any(len(messages[place].readings) > 1 for place in places):
-        raise ReusedInArrayError(places)
-    for place in places:
-        admitted[place] = messages[place].reject(Reason.MSG_ID_REUSED)
-    return stored
+    ]
+    known |= insert.receipts(cursor, {key for _, key, _ in said} - tried)
+    raise ReusedError({place for place, key, digest in said if known.get(key, digest) != digest})
 
 
 def _record_states(

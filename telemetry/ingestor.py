@@ -54,6 +54,7 @@ class Ingestor:
         self.report = Report(session)
         self._storing: deque[asyncio.Task[None]] = deque()
         self._others: set[asyncio.Task[None]] = set()
+        self._forgetting: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()
         self._group: asyncio.TaskGroup
 
@@ -88,7 +89,8 @@ class Ingestor:
             logger.warning("The broker knows no session of ours, as at a first start.")
             reason = "The broker lost its sessions."
             forget = partial(state.forget_sessions, datetime.now(UTC), reason)
-            self._beside(self.writers[0].run(forget))
+            # It is worth waiting for at a stop: the next connect finds a session, and says nothing.
+            self._forgetting = self._group.create_task(self.writers[0].run(forget))
 
     def _beside(self, work: Coroutine[Any, Any, None]) -> None:
         """Have `work` done while we run; it is given up at a stop."""
@@ -147,8 +149,11 @@ class Ingestor:
         writer: Writer,
         before: asyncio.Task[None] | None,
     ) -> None:
+        if before and batch.has_statuses:
+            # The last word of a device has to be the last one stored.
+            await asyncio.wait([before])
         while not batch.is_stored:
-            await writer.run(batch.store_part)
+            await writer.run(batch.store_part, too_slow=batch.halve)
         if before:
             # Acknowledgements go out in the order in which the messages came.
             await asyncio.wait([before])
@@ -157,9 +162,10 @@ class Ingestor:
         self.report.add(batch.tally)
 
     async def _finish(self) -> None:
-        if not self._storing:
+        in_hand = {*self._storing, *([self._forgetting] if self._forgetting else [])}
+        if not in_hand:
             return
-        _, late = await asyncio.wait(self._storing, timeout=STOP_SECONDS)
+        _, late = await asyncio.wait(in_hand, timeout=STOP_SECONDS)
         for task in late:
             logger.error("Stopping without a batch in hand; the broker will send it again.")
             task.cancel()

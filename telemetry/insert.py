@@ -1,7 +1,7 @@
 """Readings of a batch into the tables: one COPY and one statement, what is known left out."""
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from psycopg import Cursor
@@ -49,6 +49,11 @@ FROM incoming JOIN telemetry_receipt AS receipt USING (device_id, msg_id)
 WHERE receipt.received_at <> incoming.received_at OR receipt.digest <> incoming.digest
 """
 
+RECEIPTS = """
+SELECT device_id, msg_id, digest FROM telemetry_receipt
+JOIN unnest(%s::bigint[], %s::text[]) AS wanted (device_id, msg_id) USING (device_id, msg_id)
+"""
+
 # (device id, msg_id)
 Key = tuple[int, str]
 # The place of the message in the batch, its time of receipt, the reading.
@@ -69,6 +74,13 @@ def insert(cursor: Cursor[Any], rows: Rows) -> tuple[int, dict[Key, int]]:
         return stored, {}
     known = cursor.execute(KNOWN).fetchall()
     return stored, {(device, msg_id): digest for device, msg_id, digest in known}
+
+
+def receipts(cursor: Cursor[Any], keys: Iterable[Key]) -> dict[Key, int]:
+    """Of `keys`, those that have a receipt, with its digest."""
+    wanted = list(keys)
+    found = cursor.execute(RECEIPTS, [[key[0] for key in wanted], [key[1] for key in wanted]])
+    return {(device, msg_id): digest for device, msg_id, digest in found}
 
 
 def unique_rows(messages: list[Incoming], devices: dict[str, KnownDevice]) -> Rows:

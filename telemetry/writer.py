@@ -37,6 +37,7 @@ SET client_connection_check_interval = '1s'
 HOLDER = """
 SELECT pid FROM pg_locks
 WHERE locktype = 'advisory' AND granted AND objsubid = 1
+  AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
   AND (classid::bigint << 32 | objid::bigint) = hashtextextended(%s, 0)
 """
 
@@ -66,11 +67,16 @@ class Writer:
         self._backend = 0
         self._busy = False
 
-    async def run(self, work: Callable[[], Result]) -> Result:
-        """The result of `work`. Waits out an ill database; raises what is anybody else's fault."""
+    async def run(
+        self, work: Callable[[], Result], too_slow: Callable[[], None] = lambda: None
+    ) -> Result:
+        """The result of `work`. Waits out an ill database; raises what is anybody else's fault.
+
+        `too_slow` is called when an attempt exceeded the deadline, before the next one.
+        """
         for attempt, pause in enumerate(pauses(), 1):
             try:
-                return await self._attempt(work)
+                return await self._attempt(work, too_slow)
             except NameTaken as error:
                 logger.warning("%s", error)
             except Exception as error:
@@ -80,7 +86,7 @@ class Writer:
             await asyncio.sleep(pause)
         raise AssertionError("pauses() never ends")
 
-    async def _attempt(self, work: Callable[[], Result]) -> Result:
+    async def _attempt(self, work: Callable[[], Result], too_slow: Callable[[], None]) -> Result:
         running = asyncio.get_running_loop().run_in_executor(self._thread, self._do, work)
         # Whoever waits may be cancelled at a stop; then nobody asks for the outcome any more.
         running.add_done_callback(lambda done: done.cancelled() or done.exception())
@@ -88,6 +94,9 @@ class Writer:
         if not done:
             logger.error("The database did not answer for %.0f s; disconnecting.", self.deadline)
             self._cut()
+            await asyncio.wait([running])
+            if running.exception():
+                too_slow()
         return await running
 
     def _do(self, work: Callable[[], Result]) -> Result:
@@ -120,7 +129,8 @@ class Writer:
         if cursor.fetchone() == (False,):
             cursor.execute(HOLDER, [self.name])
             holder = cursor.fetchone()
-            if self._backend and holder != (self._backend,):
+            # None: its lock went in between; ours: the server has not noticed its end yet.
+            if self._backend and holder and holder != (self._backend,):
                 raise NameLost(f"Another process took over the client id “{self.name}”.")
             raise NameTaken(
                 f"Another process with the client id “{self.name}” is at work; waiting for it to "

@@ -212,6 +212,31 @@ def test_many_arrays_with_one_used_id_are_rejected_in_one_go(dev, stored_first, 
     assert len(tries) <= 3
 
 
+def test_arrays_that_clash_with_the_stored_and_each_other_are_rejected_in_one_go(dev, monkeypatch):
+    store([message({"msg_id": n}) for n in range(50)])
+    tries = []
+    honest = insert.insert
+    monkeypatch.setattr(insert, "insert", lambda *a: tries.append(1) or honest(*a))
+    arrays = [message([{"msg_id": n, "v": 1}, {"msg_id": "c", "v": n}]) for n in range(50)]
+    assert store([*arrays, message({"msg_id": "good"})]) == Tally(stored=1, rejected=100)
+    assert len(tries) == 2
+
+
+def test_a_message_is_not_rejected_for_one_that_is_rejected_itself(dev):
+    stored, other = {"msg_id": 1, "v": "stored"}, {"msg_id": 1, "v": "other"}
+    store([message(stored)])
+    batch = [message(other), message(stored), message([stored, {"msg_id": 2}])]
+    assert store(batch) == Tally(stored=1, duplicate=2, rejected=1)
+
+
+def test_a_foreign_device_stays_foreign_where_its_id_is_reused(dev):
+    Tenant.objects.create(slug="other")
+    store([message({"msg_id": 1})])
+    store([message({"msg_id": 1, "v": 2}), message({"msg_id": 1, "v": 3}, tenant="other")])
+    reasons = RejectedMessage.objects.order_by("reason").values_list("reason", flat=True)
+    assert list(reasons) == [Reason.FOREIGN_DEVICE, Reason.MSG_ID_REUSED]
+
+
 def test_a_copy_of_a_message_that_reuses_an_id_takes_no_array_along(dev):
     store([message({"msg_id": 1, "v": "stored"})])
     other = {"msg_id": 1, "v": "other"}

@@ -61,6 +61,14 @@ def test_latest_values_of_a_device_that_invents_keys_start_over(dev, monkeypatch
     assert latest()["key-399"] == 399
 
 
+def test_a_status_leaves_large_latest_values_alone(dev, monkeypatch):
+    monkeypatch.setattr("devices.state.LATEST_SIZE", 2_000)
+    monkeypatch.setattr("devices.state.LARGE", 500)
+    store([message({f"key-{n}": n for n in range(300)})])
+    store([message(b"online", kind="status")])
+    assert len(latest()) == 300
+
+
 def test_every_accepted_message_moves_last_seen(dev):
     store([message({"msg_id": 1}, received_at=10**15)])
     store([message({"msg_id": 1}, received_at=2 * 10**15)])

@@ -68,6 +68,17 @@ def test_a_database_that_does_not_answer_is_cut_off():
     assert run(failing_once("SELECT pg_sleep(30)"), deadline=1) >= 2
 
 
+def test_work_that_takes_too_long_is_told_so():
+    told = []
+    hand = Writer(deadline=1)
+    try:
+        work = failing_once("SELECT pg_sleep(30)")
+        asyncio.run(hand.run(work, too_slow=lambda: told.append(1)))
+    finally:
+        hand.close()
+    assert told
+
+
 def test_what_is_our_own_fault_is_raised():
     with pytest.raises(utils.ProgrammingError):
         run(failing_once("SELECT nonsense"))
