@@ -110,6 +110,7 @@ class Session:
         self._failures = 0
         self._queue: deque[Received] = deque()
         self._queue_filled = asyncio.Event()
+        self._stranded: list[Received] = []
         self._unclaimed = 0  # weight of the messages without packet id in the queue
         self.session_present = False
 
@@ -254,7 +255,7 @@ class Session:
         finally:
             self._connected.clear()
             await connection.leave()
-            self._forget_unacknowledged()
+            self._strand_unacknowledged()
             if time.monotonic() - began > self._back_off[1]:
                 self._failures = 0
 
@@ -269,6 +270,7 @@ class Session:
             raise ConnectionError(f"No answer within {CONNECT_SECONDS} s.") from error
         self.session_present = connack.session_present
         self._accepted += 1
+        self._settle_stranded()
         logger.info(
             "Connected to the broker at %s:%d, session present: %s.",
             *self._address,
@@ -327,7 +329,16 @@ class Session:
         """Bytes received and not settled: unacknowledged, or without need of it and not taken."""
         return self._unclaimed + (self._connection.weight if self._connection else 0)
 
-    def _forget_unacknowledged(self) -> None:
-        """Drops what the broker will send again because it was not acknowledged."""
+    def _strand_unacknowledged(self) -> None:
+        """Sets aside what the broker will send again, if it keeps the session."""
         self._connection = None
+        self._stranded += [m for m in self._queue if m.packet_id is not None]
         self._queue = deque(m for m in self._queue if m.packet_id is None)
+
+    def _settle_stranded(self) -> None:
+        """Delivers after all what a broker that lost the session will never send again."""
+        if self._stranded and not self.session_present:
+            count = len(self._stranded)
+            logger.warning("The broker lost the session; %d messages of it are in hand.", count)
+            self._enqueue([message._replace(packet_id=None) for message in self._stranded])
+        self._stranded.clear()

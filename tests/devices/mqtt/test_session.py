@@ -205,6 +205,22 @@ async def test_what_waits_in_the_queue_at_a_loss_comes_only_once(durable: Mosqui
 
 
 @pytest.mark.mosquitto
+async def test_what_waits_in_the_queue_is_kept_when_the_broker_loses_the_session(
+    mosquitto: Mosquitto,
+) -> None:
+    async with connected(mosquitto, "a") as session:
+        await send(mosquitto, "a", b"1", b"2")
+        await until(lambda: session.unacknowledged == 2)
+        await asyncio.to_thread(mosquitto.restart)
+        await until(lambda: session.reconnects == 1 and session.connected)
+        kept = await session.receive(9, 2**20)
+        assert payloads(kept) == [b"1", b"2"]
+        session.acknowledge(kept)
+        await send(mosquitto, "a", b"3")
+        assert payloads(await collect(session, 1)) == [b"3"]
+
+
+@pytest.mark.mosquitto
 async def test_publishing_to_nobody_says_so(mosquitto: Mosquitto) -> None:
     async with connected(mosquitto) as session:
         assert await session.publish("nobody/listens", b"") == NO_MATCHING_SUBSCRIBERS
