@@ -29,6 +29,7 @@ from iotplatform.embedded.programs import give, identity, program, run
 LONGEST_SOCKET_DIR = 85
 # Recovery after a crash may take a while.
 START_SECONDS = 120
+STOP_SECONDS = 15
 
 # Answers of pg_isready.
 ACCEPTS, STARTS = 0, 1
@@ -99,7 +100,9 @@ class Postgres:
             try:
                 yield
             finally:
-                if self._stop_unless_used(users) and own_keeper:
+                stopped = self._stop_unless_used(users)
+                # Gone, by our hand or that of the keeper, which may have been quicker.
+                if own_keeper and (stopped or not self.is_running()):
                     own_keeper.terminate()
                     own_keeper.wait()
 
@@ -194,7 +197,11 @@ class Postgres:
         )
 
     def _stop_command(self) -> list[str]:
-        return [program("pg_ctl"), "-D", str(self.data), "-w", "-m", "fast", "stop"]
+        # It waits in vain where a killed server is left as a zombie that nobody buries.
+        patience = str(STOP_SECONDS)
+        return [
+            program("pg_ctl"), "-D", str(self.data), "-w", "-t", patience, "-m", "fast", "stop",
+        ]  # fmt: skip
 
     def _launch(self) -> None:
         self._disown_numbers()
