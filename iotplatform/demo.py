@@ -30,8 +30,11 @@ class Demo:
     """Everything that `make demo` starts. What DATABASE_URL and MQTT__HOST name is used as is."""
 
     def __init__(self, write: Callable[[str], None]) -> None:
-        self.supervisor = Supervisor({**ENVIRONMENT, "LOG_LEVEL": log_level()}, write)
         self.database = embedded.Postgres(settings.LOCAL_DIR / "postgres")
+        # With its address none of the children starts the database itself, not even when it died.
+        address = settings.DATABASE_URL or self.database.url
+        environment = ENVIRONMENT | {"LOG_LEVEL": log_level(), "DATABASE_URL": address}
+        self.supervisor = Supervisor(environment, write)
         self.broker = embedded.Broker(
             settings.LOCAL_DIR, settings.MQTT_PORT, max_packet=4 * settings.MAX_PAYLOAD
         )
