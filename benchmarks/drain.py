@@ -5,64 +5,18 @@ import sys
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 import psutil
 from psycopg import sql
 
 from benchmarks.bench import ROOT, Bench
+from benchmarks.process import Process, cpu_seconds
 from benchmarks.publisher import DEVICES, Message, publish, readings
 
 # The application_name of whoever works on the database beside the ingestor.
 MAINTENANCE = "maintenance"
 PATIENCE_SECONDS = 900
-STOP_SECONDS = 60
-
-
-class Process:
-    """A child process; its log is kept for the case that it fails."""
-
-    def __init__(
-        self, command: Sequence[str], directory: Path, environment: dict[str, str], log: Path
-    ) -> None:
-        self.log = log
-        with log.open("ab") as output:
-            self._process = psutil.Popen(
-                command, cwd=directory, env=environment, stdout=output, stderr=output
-            )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if self._process.poll() is None:
-            self._process.terminate()
-            self._process.wait(STOP_SECONDS)
-
-    def check(self) -> None:
-        """Raises with the end of the log if the process ended."""
-        if self._process.poll() is not None:
-            raise RuntimeError(f"A process ended early:\n{self.log.read_text()[-2000:]}")
-
-    def cpu_seconds(self) -> float:
-        return cpu_seconds(self._process)
-
-    def peak_bytes(self) -> int:
-        """The most memory it ever held."""
-        status = Path(f"/proc/{self._process.pid}/status").read_text()
-        peak = next(line for line in status.splitlines() if line.startswith("VmHWM"))
-        return int(peak.split()[1]) * 1024
-
-
-def cpu_seconds(process: psutil.Process) -> float:
-    times = process.cpu_times()
-    return float(times.user + times.system)
 
 
 class Side(NamedTuple):
@@ -232,7 +186,7 @@ class Drainer:
         return Sample(
             time.perf_counter(),
             process.cpu_seconds(),
-            sum(cpu_seconds(backend) for backend in server.children()),
+            sum(map(cpu_seconds, server.children())),
             cpu_seconds(psutil.Process(broker.pid)),
             self._wal_position(),
         )

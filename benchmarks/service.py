@@ -1,0 +1,106 @@
+"""The web services that are compared: one process each, as production would start it."""
+
+import http.client
+import json
+import re
+import secrets
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from benchmarks.bench import ROOT, Bench
+from benchmarks.fleet import EMAIL, PASSWORD
+from benchmarks.process import Process
+from tests.servers import free_port, wait_for_port
+
+HOST = "127.0.0.1"
+COMMAND = re.compile(r"^CMD (\[.*?\])", re.MULTILINE | re.DOTALL)
+
+
+class Service:
+    """A web server on its database; `running` starts it, the rest asks the one that runs."""
+
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        directory: Path,
+        environment: dict[str, str],
+        port: int,
+        log: Path,
+    ) -> None:
+        self.name = name
+        self.port = port
+        self._command = command
+        self._directory = directory
+        self._environment = environment
+        self._log = log
+
+    @contextmanager
+    def running(self) -> Iterator[Process]:
+        with Process(self._command, self._directory, self._environment, self._log) as process:
+            wait_for_port(self.port, process.popen, self._log)
+            yield process
+
+    def log_in(self) -> str:
+        """A token of the fleet's user."""
+        body = json.dumps({"email": EMAIL, "password": PASSWORD})
+        answer = self._request("POST", "/auth/login", body, {"Content-Type": "application/json"})
+        return str(json.loads(answer)["access_token"])
+
+    def get(self, path: str, token: str) -> bytes:
+        return self._request("GET", path, None, {"Authorization": f"Bearer {token}"})
+
+    def _request(self, method: str, path: str, body: str | None, head: dict[str, str]) -> bytes:
+        connection = http.client.HTTPConnection(HOST, self.port, timeout=120)
+        connection.request(method, path, body, head)
+        with connection.getresponse() as response:
+            answer = response.read()
+        if response.status != http.client.OK:
+            raise RuntimeError(
+                f"{method} {path} of {self.name} says {response.status}: {answer[:500]!r}\n"
+                f"{self._log.read_text()[-2000:]}"
+            )
+        return answer
+
+
+def platform(bench: Bench, database: str) -> Service:
+    """The platform as its image starts it, but with one worker."""
+    port = free_port()
+    environment = {
+        **bench.environment(database),
+        "DEBUG": "0",
+        "ALLOWED_HOSTS": HOST,
+        "SECRET_KEY": secrets.token_urlsafe(48),
+        "JWT_SECRET": secrets.token_urlsafe(48),
+    }
+    # The last of two equal options counts.
+    command = (sys.executable, "-m", *image_command(), "--workers=1", f"--bind={HOST}:{port}")
+    return Service(
+        "platform", command, ROOT, environment, port, bench.directory / f"{database}-web.log"
+    )
+
+
+def image_command() -> list[str]:
+    """What the production image runs."""
+    match = COMMAND.search((ROOT / "Dockerfile").read_text())
+    if not match:
+        raise RuntimeError("The Dockerfile has no CMD as a list.")
+    command: list[str] = json.loads(match[1].replace("\\\n", ""))
+    return command
+
+
+def baseline(bench: Bench, database: str, directory: Path, python: str) -> Service:
+    """The web service that the platform replaces, in `directory`, on a fresh `database`."""
+    with bench.connect() as connection:
+        connection.execute(f"CREATE DATABASE {database}")
+    port = free_port()
+    environment = {
+        **bench.environment(database),
+        "DATABASE_URL": bench.url(database, scheme="postgresql+asyncpg"),
+        "JWT_SECRET": secrets.token_urlsafe(48),
+    }
+    command = (python, "-m", "uvicorn", "api:app", f"--host={HOST}", f"--port={port}")
+    log = bench.directory / f"{database}-web.log"
+    return Service("the service before", command, directory.resolve(), environment, port, log)
