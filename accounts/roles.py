@@ -17,6 +17,7 @@ RANK = {Role.VIEWER: 1, Role.OPERATOR: 2, Role.ADMIN: 3}
 LEAST_ROLE = {
     "devices.view_device": Role.VIEWER,
     "devices.view_devicestate": Role.VIEWER,
+    "devices.view_devicetype": Role.VIEWER,
     "telemetry.view_telemetry": Role.VIEWER,
     "devices.add_device": Role.OPERATOR,
     "devices.change_device": Role.OPERATOR,
@@ -28,6 +29,10 @@ LEAST_ROLE = {
     "accounts.change_user": Role.ADMIN,
     "accounts.view_tenant": Role.ADMIN,
     "accounts.change_tenant": Role.ADMIN,
+    # A type decides how long readings are kept.
+    "devices.add_devicetype": Role.ADMIN,
+    "devices.change_devicetype": Role.ADMIN,
+    "devices.delete_devicetype": Role.ADMIN,
 }
 
 

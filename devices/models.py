@@ -8,6 +8,7 @@ from django.db import connection, models
 from django.utils import timezone
 
 from accounts.models import SLUG_PATTERN, Tenant, User, validate_slug
+from devices.representation import DEVICE_JSON
 
 
 class KnownDevice(NamedTuple):
@@ -31,6 +32,10 @@ class DeviceQuerySet(models.QuerySet["Device"]):
         """Platform staff see every device, others those of their tenant; deleted ones nobody."""
         devices = self.filter(deleted_at__isnull=True)
         return devices if user.is_superuser else devices.filter(tenant=user.tenant_id)
+
+    def as_json(self) -> "DeviceQuerySet":
+        """With `json`, the device as the API shows it (`devices/serializers.py` describes it)."""
+        return self.annotate(json=DEVICE_JSON)
 
     def in_session(self, session: "Session") -> "DeviceQuerySet":
         """Devices whose session is `session`; it is unknown of a device that was never heard."""
@@ -82,6 +87,53 @@ def validate_labels(labels: Any) -> None:
             raise ValidationError("Remove the characters that are not text.")
 
 
+class DeviceTypeQuerySet(models.QuerySet["DeviceType"]):
+    def visible_to(self, user: User) -> "DeviceTypeQuerySet":
+        """Platform staff see every type, others their tenant's and those shared by all tenants."""
+        if user.is_superuser:
+            return self
+        return self.filter(models.Q(tenant=user.tenant_id) | models.Q(tenant__isnull=True))
+
+
+class DeviceType(models.Model):
+    """What devices of one make have in common. Without a tenant it is shared by all of them."""
+
+    tenant = models.ForeignKey(
+        Tenant, on_delete=models.PROTECT, null=True, blank=True, related_name="device_types"
+    )
+    name = models.CharField(max_length=128)
+    offline_after = models.PositiveIntegerField(
+        null=True, blank=True, help_text="Seconds without a reading after which a device is silent."
+    )
+    retention_days = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        help_text="Days that readings are kept, if fewer than the platform keeps them.",
+    )
+    fields = models.JSONField(
+        default=dict,
+        blank=True,
+        help_text='What keys mean: {"temp": {"label": "Temperature", "unit": "°C", "min": -40}}.',
+    )
+
+    objects = DeviceTypeQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["name", "id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["tenant", "name"], nulls_distinct=False, name="device_type_name_unique"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(offline_after__gt=0) & models.Q(retention_days__gt=0),
+                name="device_type_times_positive",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
 class Device(models.Model):
     """One device. `device_uid` is unique over all tenants and is a level of its topics."""
 
@@ -90,6 +142,9 @@ class Device(models.Model):
     )
     name = models.CharField(max_length=255, blank=True)
     tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, related_name="devices")
+    type = models.ForeignKey(
+        DeviceType, on_delete=models.PROTECT, null=True, blank=True, related_name="devices"
+    )
     is_enabled = models.BooleanField(
         "enabled", default=True, help_text="Messages of a disabled device are rejected, not stored."
     )

@@ -2,9 +2,10 @@
 
 from django.contrib import admin
 from django.http import Http404
-from django.urls import path, re_path
+from django.urls import include, path, re_path
 from django.views.defaults import page_not_found
 from django.views.generic import RedirectView
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
 from iotplatform.health import healthz
 
@@ -15,4 +16,13 @@ urlpatterns = [
     # it would look for in every partition. Nothing of ours has a page there.
     re_path("^admin/r/", page_not_found, {"exception": Http404()}),
     path("admin/", admin.site.urls),
+    path("", include("devices.urls")),
+    path("", include("telemetry.urls")),
+    re_path("^schema/?$", SpectacularAPIView.as_view(), name="schema"),
+    re_path("^docs/?$", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
 ]
+
+handler400 = "iotplatform.rest.problems.bad_request"
+handler403 = "iotplatform.rest.problems.forbidden"
+handler404 = "iotplatform.rest.problems.not_found"
+handler500 = "iotplatform.rest.problems.server_error"

@@ -1,5 +1,7 @@
 """History of the fleet: readings, the receipts that make them unique, and rejected messages."""
 
+from datetime import datetime
+
 from django.db import models
 from django.utils import timezone
 
@@ -15,8 +17,19 @@ class TelemetryQuerySet(models.QuerySet["Telemetry"]):
         """Readings of the devices that `user` can see."""
         return self.filter(device__in=Device.objects.visible_to(user))
 
+    def of(self, device: Device) -> "TelemetryQuerySet":
+        return self.filter(device=device)
+
+    def between(self, start: datetime | None, end: datetime | None) -> "TelemetryQuerySet":
+        """Since `start` and before `end`, where they are given."""
+        readings = self.filter(ts__gte=start) if start else self
+        return readings.filter(ts__lt=end) if end else readings
+
     def newest(self) -> "TelemetryQuerySet":
         return self.order_by("-ts", "-id")
+
+    def oldest(self) -> "TelemetryQuerySet":
+        return self.order_by("ts", "id")
 
 
 class Telemetry(models.Model):

@@ -1,0 +1,1 @@
+"""How the REST API behaves everywhere: what Django REST framework finds by its settings."""

@@ -1,0 +1,27 @@
+"""Filters of lists, by django-filter, which refuses what it does not know."""
+
+from typing import Any
+
+from django.db.models import QuerySet
+from django_filters.rest_framework import DjangoFilterBackend
+from rest_framework.exceptions import ErrorDetail, ValidationError
+from rest_framework.request import Request
+
+PAGES = {"limit", "cursor", "format"}
+"""Parameters of every list that are no filters; `format` belongs to the browsable API."""
+
+
+class StrictFilterBackend(DjangoFilterBackend):
+    """A parameter with a typing error would be ignored, and the list hold more than was meant."""
+
+    def filter_queryset(self, request: Request, queryset: QuerySet[Any], view: Any) -> Any:
+        filterset = self.get_filterset_class(view, queryset)
+        known = PAGES | set(filterset.base_filters if filterset else ())
+        if unknown := sorted(set(request.query_params) - known):
+            possible = ", ".join(sorted(known - {"format"}))
+            error = ErrorDetail(f"There is no such parameter. Possible: {possible}.", "unknown")
+            raise ValidationError({name: [error] for name in unknown})
+        for name, values in request.query_params.lists():
+            if any("\0" in value for value in values):
+                raise ValidationError({name: "Remove the character NUL."})
+        return super().filter_queryset(request, queryset, view)

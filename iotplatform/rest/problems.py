@@ -1,0 +1,126 @@
+"""Errors as problem details (RFC 9457): one shape for all of them, whoever finds the error."""
+
+import http
+from collections.abc import Iterator
+from typing import Any
+
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
+from django.views import defaults
+from rest_framework.exceptions import (
+    APIException,
+    ErrorDetail,
+    NotFound,
+    ValidationError,
+)
+from rest_framework.exceptions import PermissionDenied as Forbidden
+from rest_framework.response import Response
+from rest_framework.views import set_rollback
+
+CONTENT_TYPE = "application/problem+json"
+NON_FIELD = "non_field_errors"
+
+
+def problem(status: int, code: str, detail: str, errors: list[dict[str, Any]]) -> dict[str, Any]:
+    """The body of an error; `errors` name the fields that are at fault, if fields are."""
+    body = {
+        "type": "about:blank",
+        "title": http.HTTPStatus(status).phrase,
+        "status": status,
+        "code": code,
+        "detail": detail,
+    }
+    return body | ({"errors": errors} if errors else {})
+
+
+def exception_handler(error: Exception, context: dict[str, Any]) -> Response | None:
+    """The answer to an error in a view of the API; None for a fault of ours."""
+    if isinstance(error, Http404):
+        error = NotFound()
+    elif isinstance(error, PermissionDenied):
+        error = Forbidden()
+    if not isinstance(error, APIException):
+        return None
+    set_rollback()
+    response = Response(body_of(error), status=error.status_code, headers=headers_of(error))
+    if getattr(context["request"].accepted_renderer, "format", "") == "json":
+        response.content_type = CONTENT_TYPE
+    return response
+
+
+def body_of(error: APIException) -> dict[str, Any]:
+    if isinstance(error, ValidationError):
+        faults = list(faults_in(error.detail, ""))
+        errors: list[dict[str, Any]] = [
+            {"field": field, "code": what.code, "detail": what} for field, what in faults
+        ]
+        return problem(error.status_code, "invalid", in_one_sentence(faults), errors)
+    detail = error.detail
+    # simplejwt says it in a mapping.
+    said: Any = detail.get("detail", detail) if isinstance(detail, dict) else detail
+    return problem(error.status_code, getattr(said, "code", None) or "error", str(said), [])
+
+
+def faults_in(detail: Any, field: str) -> Iterator[tuple[str, ErrorDetail]]:
+    """Each fault with the path of its field, as in `labels.site` or `3.name`."""
+    if isinstance(detail, dict):
+        for name, inner in detail.items():
+            yield from faults_in(inner, field if name == NON_FIELD else f"{field}.{name}")
+    elif isinstance(detail, list):
+        for number, inner in enumerate(detail):
+            is_text = isinstance(inner, ErrorDetail)
+            yield from faults_in(inner, field if is_text else f"{field}.{number}")
+    else:
+        yield field.removeprefix("."), detail
+
+
+def in_one_sentence(faults: list[tuple[str, ErrorDetail]]) -> str:
+    if not faults:
+        return "The request is not valid."
+    field, what = faults[0]
+    more = f" ({len(faults) - 1} more in “errors”.)" if len(faults) > 1 else ""
+    return f"{field}: {what}{more}" if field else f"{what}{more}"
+
+
+def headers_of(error: APIException) -> dict[str, str]:
+    headers = {}
+    if challenge := getattr(error, "auth_header", None):
+        headers["WWW-Authenticate"] = challenge
+    if wait := getattr(error, "wait", None):
+        headers["Retry-After"] = f"{wait:.0f}"
+    return headers
+
+
+# What Django itself answers when no view of the API does. People in the console get pages.
+
+
+def wants_page(request: HttpRequest) -> bool:
+    return request.path.startswith("/admin/") or "text/html" in request.headers.get("Accept", "")
+
+
+def answer(status: int, code: str, detail: str) -> HttpResponse:
+    return JsonResponse(problem(status, code, detail, []), status=status, content_type=CONTENT_TYPE)
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponseBase:
+    if wants_page(request):
+        return defaults.bad_request(request, exception)
+    return answer(400, "bad_request", "The request cannot be understood. Check host and headers.")
+
+
+def forbidden(request: HttpRequest, exception: Exception) -> HttpResponseBase:
+    if wants_page(request):
+        return defaults.permission_denied(request, exception)
+    return answer(403, "permission_denied", "You may not do this.")
+
+
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponseBase:
+    if wants_page(request):
+        return defaults.page_not_found(request, exception)
+    return answer(404, "not_found", "There is nothing at this address. /docs lists what there is.")
+
+
+def server_error(request: HttpRequest) -> HttpResponseBase:
+    if wants_page(request):
+        return defaults.server_error(request)
+    return answer(500, "error", "A fault of the platform; its log says more. Try again later.")

@@ -1,0 +1,56 @@
+"""What the OpenAPI document says of every operation."""
+
+from typing import Any
+
+from drf_spectacular.openapi import AutoSchema
+from drf_spectacular.utils import Direction
+from rest_framework import serializers
+
+from iotplatform.rest.problems import CONTENT_TYPE
+
+Endpoint = tuple[str, str, str, Any]
+
+
+def without_slash(endpoints: list[Endpoint]) -> list[Endpoint]:
+    """Every address also takes a slash at its end; the document has the shorter form."""
+    return [(path.rstrip("/"), *rest) for path, *rest in endpoints]
+
+
+class FaultSerializer(serializers.Serializer):
+    field = serializers.CharField(help_text="As in `labels.site`; empty: the whole of it.")
+    code = serializers.CharField()
+    detail = serializers.CharField()
+
+
+class ProblemSerializer(serializers.Serializer):
+    """An error, as problem details (RFC 9457)."""
+
+    type = serializers.CharField(default="about:blank")
+    title = serializers.CharField(help_text="The name of the status.")
+    status = serializers.IntegerField()
+    code = serializers.CharField(help_text="For programs.")
+    detail = serializers.CharField(help_text="For people: what is wrong and what to do.")
+    errors = FaultSerializer(  # type: ignore[assignment]
+        many=True, required=False, help_text="Each field that is at fault."
+    )
+
+
+class OperationSchema(AutoSchema):
+    """Adds what every operation has: errors as problems, pages with their `Link`."""
+
+    def _get_response_bodies(self, direction: Direction = "response") -> dict[str, Any]:
+        bodies = super()._get_response_bodies(direction)
+        problem = self.resolve_serializer(ProblemSerializer, direction).ref
+        for status, description in (("4XX", "The request cannot be done."), ("5XX", "A fault.")):
+            bodies[status] = {
+                "description": description,
+                "content": {CONTENT_TYPE: {"schema": problem}},
+            }
+        if self._is_list_view() and self._get_paginator():
+            bodies["200"]["headers"] = {
+                "Link": {
+                    "description": 'The pages around: rel="next", "prev" and "first" (RFC 8288).',
+                    "schema": {"type": "string"},
+                }
+            }
+        return bodies
