@@ -7,6 +7,8 @@ from typing import Any
 
 from django.test import Client
 from django.utils import timezone
+from rest_framework.test import APIClient
+from rest_framework_simplejwt.tokens import AccessToken
 
 from accounts.models import Role, Tenant, User
 from devices.models import Device, DeviceState
@@ -84,4 +86,12 @@ def console(user: User, **options: Any) -> Client:
     """A browser in which `user` is logged in."""
     client = Client(**options)
     client.force_login(user)
+    return client
+
+
+def api(user: User | None) -> APIClient:
+    """An app that works for `user`, with a token of theirs; without one for None."""
+    client = APIClient()
+    if user:
+        client.credentials(HTTP_AUTHORIZATION=f"Bearer {AccessToken.for_user(user)}")
     return client
