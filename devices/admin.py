@@ -17,10 +17,9 @@ from unfold.decorators import display
 from unfold.widgets import UnfoldAdminTextareaWidget
 
 from accounts.admin import TenantScopedAdmin, coloured, moment
-from devices.models import Device, DeviceQuerySet, DeviceState, Session
+from devices.models import TAKEN, Device, DeviceQuerySet, DeviceState, Session
 
 SESSION_COLOURS = {Session.ONLINE: "success", Session.OFFLINE: "danger", Session.UNKNOWN: "info"}
-TAKEN = "This UID is taken, perhaps by a deleted device whose readings are not erased yet."
 VALUES_IN_LIST = 3
 VALUES_ON_PAGE = 200
 

@@ -4,11 +4,18 @@ from collections.abc import Collection, Iterable
 from typing import Any, NamedTuple
 
 from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import connection, models
 from django.utils import timezone
 
 from accounts.models import SLUG_PATTERN, Tenant, User, validate_slug
 from devices.representation import DEVICE_JSON
+from devices.validation import validate_fields, validate_labels
+
+TAKEN = "This UID is taken, perhaps by a deleted device whose readings are not erased yet."
+TYPE_TAKEN = "There is a device type of this name already, the tenant's own or a shared one."
+LONGEST_SILENCE = 366 * 24 * 3600
+LONGEST_RETENTION = 36_500
 
 
 class KnownDevice(NamedTuple):
@@ -25,6 +32,15 @@ SELECT device_uid, device.id, tenant_id, slug, is_enabled
 FROM devices_device AS device JOIN accounts_tenant AS tenant ON tenant.id = tenant_id
 WHERE device_uid = ANY(string_to_array(%s, ','))
 """
+
+
+VISIBLE_DEVICE = "(deleted_at IS NULL AND (tenant_id = %(tenant)s OR %(all_tenants)s))"
+"""`DeviceQuerySet.visible_to` for a statement that is written by hand; needs `visibility`."""
+
+
+def visibility(user: User) -> dict[str, Any]:
+    """The parameters of VISIBLE_DEVICE."""
+    return {"tenant": user.tenant_id, "all_tenants": user.is_superuser}
 
 
 class DeviceQuerySet(models.QuerySet["Device"]):
@@ -46,9 +62,10 @@ class DeviceQuerySet(models.QuerySet["Device"]):
     def retire(self) -> int:
         """Delete the devices for everybody: out of sight and refused from now on.
 
-        `maintain` erases them and their readings later. Returns how many there were.
+        `maintain` erases them and their readings later; a type of theirs can be deleted at once.
+        Returns how many there were.
         """
-        return self.update(is_enabled=False, deleted_at=timezone.now())
+        return self.update(is_enabled=False, deleted_at=timezone.now(), type=None)
 
     def known(self, uids: Collection[str]) -> dict[str, KnownDevice]:
         """Uid → facts, for those of `uids` that exist (deleted ones too: they are not enabled).
@@ -75,24 +92,19 @@ class DeviceQuerySet(models.QuerySet["Device"]):
         )
 
 
-def validate_labels(labels: Any) -> None:
-    """Labels are an object of strings that PostgreSQL can keep."""
-    if not isinstance(labels, dict):
-        raise ValidationError('Use an object such as {"site": "Hanoi"}.')
-    for text in (*labels.keys(), *labels.values()):
-        if not isinstance(text, str):
-            raise ValidationError("Put every value in quotes: labels are texts.")
-        # jsonb refuses NUL and half of a surrogate pair, which JSON can spell.
-        if "\0" in text or text != text.encode(errors="replace").decode():
-            raise ValidationError("Remove the characters that are not text.")
-
-
 class DeviceTypeQuerySet(models.QuerySet["DeviceType"]):
     def visible_to(self, user: User) -> "DeviceTypeQuerySet":
         """Platform staff see every type, others their tenant's and those shared by all tenants."""
-        if user.is_superuser:
-            return self
-        return self.filter(models.Q(tenant=user.tenant_id) | models.Q(tenant__isnull=True))
+        return self if user.is_superuser else self.usable_by(user.tenant_id)
+
+    def usable_by(self, tenant_id: int | None) -> "DeviceTypeQuerySet":
+        """The types that devices of a tenant may have: its own and the shared ones."""
+        return self.filter(models.Q(tenant=tenant_id) | models.Q(tenant__isnull=True))
+
+    def named(self, name: str, tenant_id: int | None) -> "DeviceType | None":
+        """The type that devices of a tenant have if they say `name`; its own goes first."""
+        types = self.usable_by(tenant_id).filter(name=name)
+        return types.order_by(models.F("tenant").asc(nulls_last=True)).first()
 
 
 class DeviceType(models.Model):
@@ -103,16 +115,21 @@ class DeviceType(models.Model):
     )
     name = models.CharField(max_length=128)
     offline_after = models.PositiveIntegerField(
-        null=True, blank=True, help_text="Seconds without a reading after which a device is silent."
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1), MaxValueValidator(LONGEST_SILENCE)],
+        help_text="Seconds without a reading after which a device is silent.",
     )
     retention_days = models.PositiveIntegerField(
         null=True,
         blank=True,
+        validators=[MinValueValidator(1), MaxValueValidator(LONGEST_RETENTION)],
         help_text="Days that readings are kept, if fewer than the platform keeps them.",
     )
     fields = models.JSONField(
         default=dict,
         blank=True,
+        validators=[validate_fields],
         help_text='What keys mean: {"temp": {"label": "Temperature", "unit": "°C", "min": -40}}.',
     )
 
@@ -132,6 +149,19 @@ class DeviceType(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def is_shared(self) -> bool:
+        return self.tenant_id is None
+
+    def is_name_taken(self) -> bool:
+        """Whether devices that say this name could mean another type."""
+        others = DeviceType.objects.filter(name=self.name).exclude(pk=self.pk)
+        return (others if self.is_shared else others.usable_by(self.tenant_id)).exists()
+
+    def clean(self) -> None:
+        if self.is_name_taken():
+            raise ValidationError({"name": TYPE_TAKEN})
 
 
 class Device(models.Model):
@@ -174,6 +204,13 @@ class Device(models.Model):
 
     def __str__(self) -> str:
         return self.device_uid
+
+    def clean(self) -> None:
+        usable = DeviceType.objects.usable_by(self.tenant_id)
+        if self.type_id and not usable.filter(pk=self.type_id).exists():
+            raise ValidationError(
+                {"type": "Choose a type of the device's tenant, or a shared one."}
+            )
 
 
 class Session(models.TextChoices):

@@ -1,0 +1,81 @@
+"""What people may write as labels of a device and as fields of a device type."""
+
+from typing import Any
+
+from django.core.exceptions import ValidationError
+
+MOST_LABELS = 64
+LABEL_KEY_LENGTH = 64
+LABEL_VALUE_LENGTH = 256
+
+MOST_FIELDS = 256
+FIELD_KEY_LENGTH = 128
+FIELD_TEXTS = {"label": 128, "unit": 32}
+"""Part of a field that is a text → its greatest length."""
+FIELD_NUMBERS = ("min", "max")
+LARGEST_NUMBER = 1e308
+
+
+def validate_labels(labels: Any) -> None:
+    """Labels are an object of short strings that PostgreSQL can keep."""
+    if not isinstance(labels, dict):
+        raise ValidationError('Use an object such as {"site": "Hanoi"}.')
+    if len(labels) > MOST_LABELS:
+        raise ValidationError(f"Use at most {MOST_LABELS} labels.")
+    for key, value in labels.items():
+        _check_key(key, LABEL_KEY_LENGTH)
+        # A filter reads “site:Hanoi” up to the first colon.
+        if ":" in key:
+            raise ValidationError(f"{key}: leave the colon out of the name of a label.")
+        _check_text(key, value, LABEL_VALUE_LENGTH)
+
+
+def validate_fields(fields: Any) -> None:
+    """Fields say what a payload's keys mean: key → label, unit, and range, each optional."""
+    if not isinstance(fields, dict):
+        raise ValidationError('Use an object such as {"temp": {"unit": "°C"}}.')
+    if len(fields) > MOST_FIELDS:
+        raise ValidationError(f"Describe at most {MOST_FIELDS} keys.")
+    for key, field in fields.items():
+        _check_key(key, FIELD_KEY_LENGTH)
+        _check_field(key, field)
+
+
+def _check_field(key: str, field: Any) -> None:
+    possible = {*FIELD_TEXTS, *FIELD_NUMBERS}
+    if not isinstance(field, dict) or not field.keys() <= possible:
+        raise ValidationError(f"{key}: use an object of label, unit, min and max, nothing else.")
+    for part, value in field.items():
+        if part in FIELD_TEXTS:
+            _check_text(f"{key}.{part}", value, FIELD_TEXTS[part])
+        else:
+            _check_number(f"{key}.{part}", value)
+    if field.keys() >= set(FIELD_NUMBERS) and field["min"] > field["max"]:
+        raise ValidationError(f"{key}: min is greater than max.")
+
+
+def _check_key(key: str, longest: int) -> None:
+    if not is_text(key):
+        raise ValidationError("Remove the characters that are not text.")
+    if not 1 <= len(key) <= longest:
+        raise ValidationError(f"Use names of 1 to {longest} characters, unlike “{key[:longest]}”.")
+
+
+def _check_text(name: str, value: Any, longest: int) -> None:
+    if not isinstance(value, str):
+        raise ValidationError(f"{name}: put the value in quotes, it is a text.")
+    if not is_text(value):
+        raise ValidationError(f"{name}: remove the characters that are not text.")
+    if len(value) > longest:
+        raise ValidationError(f"{name}: use at most {longest} characters.")
+
+
+def _check_number(name: str, value: Any) -> None:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not -LARGEST_NUMBER <= value <= LARGEST_NUMBER:
+        raise ValidationError(f"{name}: use a number.")
+
+
+def is_text(text: str) -> bool:
+    """Whether PostgreSQL can keep it: JSON can spell NUL and half of a surrogate pair as well."""
+    return "\0" not in text and text == text.encode(errors="replace").decode()
