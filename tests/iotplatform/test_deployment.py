@@ -1,51 +1,41 @@
-"""What no test can build is read instead: the image, the containers, the example settings."""
+"""The example settings and the image, read: what they name is there, and nothing is forgotten."""
 
 import re
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
 from django.apps import apps
-from django.core.management import call_command, get_commands
+from django.core.management import call_command
 from pytest_django import Settings
 
 from iotplatform import settings as platform_settings
+from tests.iotplatform import compose
 from tests.iotplatform.processes import ROOT, manage
 from tests.iotplatform.test_checks import PRODUCTION, ids
 
 SECRETS = ("SECRET_KEY", "JWT_SECRET", "POSTGRES_PASSWORD")
-
-
-def env_file(path: Path) -> dict[str, str]:
-    lines = (line for line in path.read_text().splitlines() if line and not line.startswith("#"))
-    return dict(line.split("=", 1) for line in lines)
+ONLY_FOR_COMPOSE = {"POSTGRES_PASSWORD", "POSTGRES_PORT"}
 
 
 @pytest.fixture(scope="module")
 def example() -> dict[str, str]:
-    return env_file(ROOT / ".env.example")
+    return compose.env_file(ROOT / ".env.example")
 
 
 @pytest.fixture(scope="module")
-def services() -> dict[str, Any]:
-    compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
-    return dict(compose["services"])
-
-
-@pytest.fixture(scope="module")
-def in_container(services: dict[str, Any], example: dict[str, str]) -> dict[str, str]:
+def in_container() -> dict[str, str]:
     """The configuration of the containers, with the password of the database filled in."""
-    addresses = services["web"]["environment"]
-    password = {"DATABASE_URL": re.sub(r"\$\{[^}]*\}", "s3cret", addresses["DATABASE_URL"])}
-    return {**example, **addresses, **password}
+    return compose.environment(compose.load(compose.BASE, POSTGRES_PASSWORD="s3cret"), "web")
+
+
+def read_by_settings() -> set[str]:
+    source = Path(platform_settings.__file__).read_text()
+    return set(re.findall(r'(?:read\([\w.]+, |secret\(|env\.str\()"(\w+)"', source))
 
 
 def test_the_example_has_every_setting(example: dict[str, str]) -> None:
-    source = Path(platform_settings.__file__).read_text()
-    read = set(re.findall(r'(?:read\([\w.]+, |secret\(|env\.str\()"(\w+)"', source))
-    assert len(read) > 20
-    assert read | {"POSTGRES_PASSWORD"} == set(example)
+    assert len(read_by_settings()) > 20
+    assert read_by_settings() | ONLY_FOR_COMPOSE == set(example)
 
 
 def test_the_example_has_no_secret(example: dict[str, str]) -> None:
@@ -65,38 +55,34 @@ def test_the_example_with_secrets_is_accepted(in_container: dict[str, str]) -> N
     assert done.returncode == 0, done.stdout
 
 
-def test_the_containers_take_every_value_from_the_example(example: dict[str, str]) -> None:
-    asked_for = re.findall(r"\$\{(\w+)", (ROOT / "docker-compose.yml").read_text())
+@pytest.mark.parametrize("files", [(compose.BASE,), (compose.BASE, compose.DEMO)])
+def test_what_the_containers_set_is_read_by_the_settings(files: tuple[str, ...]) -> None:
+    for service in compose.platform_services(compose.load(*files)).values():
+        assert service["environment"].keys() <= read_by_settings()
+
+
+@pytest.mark.parametrize("file", [compose.BASE, compose.DEMO])
+def test_the_containers_take_every_value_from_the_example(
+    file: str, example: dict[str, str]
+) -> None:
+    asked_for = re.findall(r"\$\{(\w+)", (ROOT / file).read_text())
     assert asked_for
     assert set(asked_for) <= set(example)
 
 
-def test_the_containers_run_commands_that_exist(services: dict[str, Any]) -> None:
-    commands = [service["command"] for service in services.values() if "command" in service]
-    assert len(commands) == 3
-    for python, script, command in commands:
-        assert (python, script) == ("python", "manage.py")
-        assert command in get_commands()
-
-
-def test_whatever_is_waited_for_is_there_and_says_how_it_is(services: dict[str, Any]) -> None:
-    for service in services.values():
-        for name, how in service.get("depends_on", {}).items():
-            waits_for_health = how["condition"] == "service_healthy"
-            assert ("healthcheck" in services[name]) == waits_for_health
-
-
-def test_only_the_simulator_waits_to_be_asked_for(services: dict[str, Any]) -> None:
-    asked = {name for name, service in services.items() if "profiles" in service}
-    assert asked == {"simulator"}
-
-
 def test_the_image_has_every_application_and_may_copy_it() -> None:
-    copied = set(re.findall(r"^COPY (\S+)", (ROOT / "Dockerfile").read_text(), re.MULTILINE))
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    copied = set(re.findall(r"^COPY (?!--from)(\S+)", dockerfile, re.MULTILINE))
     own = {app.name for app in apps.get_app_configs() if Path(app.path).parent == ROOT}
     assert {*own, "templates", "manage.py", "requirements.txt"} == copied
     allowed = (ROOT / ".dockerignore").read_text().splitlines()
     assert {f"!{name}" for name in copied} == {line for line in allowed if line.startswith("!")}
+
+
+def test_the_base_of_the_image_has_its_version_pinned() -> None:
+    bases = re.findall(r"^FROM (\S+)", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    outside = [name for name in bases if name != "base"]
+    assert [re.sub(r"\d+", "N", name) for name in outside] == ["python:N.N.N-slim-trixie"]
 
 
 def test_the_image_has_no_embedded_server() -> None:

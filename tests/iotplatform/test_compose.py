@@ -1,0 +1,212 @@
+"""The containers, alone and as the demo: read as Compose reads them, and tried where that can be.
+
+There is no Docker here. The schema of the Compose Specification says whether the files can be
+understood; what the containers run is run without them.
+"""
+
+import json
+import os
+import re
+import subprocess
+from collections.abc import Iterator
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from django.core.management import get_commands
+from jsonschema import Draft202012Validator
+
+from iotplatform.embedded import Postgres
+from tests.iotplatform import compose
+from tests.iotplatform.processes import manage
+
+SCHEMA = Path(__file__).parent / "compose_spec" / "compose-spec.json"
+FILES = {"base": (compose.BASE,), "demo": (compose.BASE, compose.DEMO)}
+ENDS = "service_completed_successfully"
+
+
+@pytest.fixture(params=FILES)
+def project(request: pytest.FixtureRequest) -> dict[str, Any]:
+    return compose.load(*FILES[request.param])
+
+
+@pytest.fixture
+def demo() -> dict[str, Any]:
+    return compose.load(*FILES["demo"])
+
+
+@pytest.fixture
+def secrets_dir(demo: dict[str, Any], tmp_path: Path) -> Path:
+    make_secrets(demo, tmp_path)
+    return tmp_path
+
+
+def make_secrets(demo: dict[str, Any], directory: Path) -> None:
+    subprocess.run(demo["services"]["secrets"]["command"], cwd=directory, check=True)
+
+
+def complaints(project: dict[str, Any]) -> list[str]:
+    validator = Draft202012Validator(json.loads(SCHEMA.read_text()))
+    return [error.message for error in validator.iter_errors(project)]
+
+
+def test_compose_understands_the_files(project: dict[str, Any]) -> None:
+    assert complaints(project) == []
+
+
+def test_the_schema_notices_what_compose_would_refuse(project: dict[str, Any]) -> None:
+    project["services"]["web"] |= {"depend_on": ["migrate"], "restart": True}
+    assert len(complaints(project)) == 2
+
+
+def test_a_later_file_adds_replaces_and_removes() -> None:
+    reset, override = compose.Tagged("!reset", None), compose.Tagged("!override", [3])
+    lower = {"map": {"a": 1, "b": 2}, "list": [1], "other": [1], "command": [1], "gone": 1}
+    upper = {"map": {"b": 3}, "list": [2], "other": override, "command": [2], "gone": reset}
+    merged = {"map": {"a": 1, "b": 3}, "list": [1, 2], "other": [3], "command": [2]}
+    assert compose.merge(lower, upper) == merged
+
+
+def test_one_service_makes_the_image_and_no_other_asks_a_registry(project: dict[str, Any]) -> None:
+    services = compose.platform_services(project)
+    assert [name for name, service in services.items() if "build" in service] == ["migrate"]
+    assert {service["pull_policy"] for service in services.values()} == {"never"}
+
+
+def test_every_other_image_has_its_version_pinned(project: dict[str, Any]) -> None:
+    images = {service["image"] for service in project["services"].values()}
+    assert images == {"iotplatform", "postgres:17", "emqx/emqx:5.8.6"}
+
+
+def test_the_containers_run_commands_that_exist(project: dict[str, Any]) -> None:
+    texts = [" ".join(service.get("command", [])) for service in project["services"].values()]
+    run = [text.split("manage.py ")[1].split(";")[0] for text in texts if "manage.py" in text]
+    assert {"migrate", "run_ingestor", "simulate_devices", "maintain"} <= set(run)
+    assert set(run) <= set(get_commands())
+
+
+def test_whatever_is_waited_for_is_there_and_says_how_it_is(project: dict[str, Any]) -> None:
+    services = project["services"]
+    waits = chain.from_iterable(each.get("depends_on", {}).items() for each in services.values())
+    for name, how in waits:
+        has_end = services[name].get("restart", "no") == "no"
+        assert has_end == (how["condition"] == ENDS)
+        assert "healthcheck" in services[name] or how["condition"] != "service_healthy"
+
+
+def test_every_volume_is_declared(project: dict[str, Any]) -> None:
+    mounted = chain.from_iterable(each.get("volumes", []) for each in project["services"].values())
+    assert {volume.split(":")[0] for volume in mounted} == set(project["volumes"])
+
+
+def test_only_the_simulator_waits_to_be_asked_for() -> None:
+    services = compose.load(compose.BASE)["services"]
+    assert {name for name, service in services.items() if "profiles" in service} == {"simulator"}
+
+
+def test_what_fails_its_upkeep_is_not_taken_for_well(tmp_path: Path) -> None:
+    """The loop of the service ends at the first failure, and its restart is Docker's."""
+    command = compose.load(compose.BASE)["services"]["maintenance"]["command"]
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\necho ran >> log\ntest $(wc -l < log) -lt 2\n")
+    (tmp_path / "sleep").symlink_to("/bin/true")
+    python.chmod(0o755)
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    subprocess.run(command, cwd=tmp_path, env={"PATH": path}, timeout=10, check=True)
+    assert (tmp_path / "log").read_text() == "ran\nran\n"
+
+
+def test_the_demo_takes_nothing_from_an_installation_beside_it(demo: dict[str, Any]) -> None:
+    assert demo["name"] == "iotplatform-demo"
+    assert all(service.get("env_file") != ".env" for service in demo["services"].values())
+    named = compose.load(*FILES["demo"], POSTGRES_PASSWORD="of the installation")
+    assert named["services"] == demo["services"]
+
+
+def test_the_demo_is_only_for_this_machine() -> None:
+    services = compose.load(*FILES["demo"], BIND="0.0.0.0")["services"]
+    ports = {name: service["ports"] for name, service in services.items() if service.get("ports")}
+    assert ports == {"web": ["127.0.0.1:8000:8000"], "broker": ["127.0.0.1:1883:1883"]}
+
+
+def test_the_demo_has_no_secret_that_stands_here(demo: dict[str, Any]) -> None:
+    set_names = chain.from_iterable(compose.environment(demo, name) for name in demo["services"])
+    secret = {name for name in set_names if re.search("PASSWORD|SECRET|KEY", name)}
+    assert secret == {"POSTGRES_PASSWORD_FILE"}
+
+
+def test_the_demo_makes_its_password_once_and_keeps_it_private(
+    demo: dict[str, Any], secrets_dir: Path
+) -> None:
+    first = {file.name: file.read_text() for file in secrets_dir.iterdir()}
+    make_secrets(demo, secrets_dir)
+    assert {file.name: file.read_text() for file in secrets_dir.iterdir()} == first
+    assert first.keys() == {"postgres_password", "pgpass"}
+    assert len(first["postgres_password"]) > 48
+    assert all(file.stat().st_mode & 0o077 == 0 for file in secrets_dir.iterdir())
+
+
+def test_a_start_that_was_cut_off_leaves_no_half_secret(
+    demo: dict[str, Any], secrets_dir: Path
+) -> None:
+    (secrets_dir / "postgres_password").rename(secrets_dir / "new")
+    make_secrets(demo, secrets_dir)
+    password = (secrets_dir / "postgres_password").read_text()
+    assert (secrets_dir / "pgpass").read_text() == f"*:*:*:*:{password}"
+
+
+def test_the_settings_of_the_demo_are_accepted(demo: dict[str, Any], tmp_path: Path) -> None:
+    done = manage("check", **{**compose.environment(demo, "web"), "LOCAL_DIR": str(tmp_path)})
+    assert done.returncode == 0, done.stdout
+    assert {file.name for file in tmp_path.iterdir()} == {"secret_key", "jwt_secret"}
+
+
+def test_all_of_the_demo_that_runs_django_finds_secrets_that_migrate_made(
+    demo: dict[str, Any],
+) -> None:
+    services = compose.platform_services(demo)
+    assert {tuple(service["volumes"]) for service in services.values()} == {
+        ("secrets:/app/.local",)
+    }
+    for name in services.keys() - {"secrets", "migrate"}:
+        assert services[name]["depends_on"]["migrate"]["condition"] == ENDS
+
+
+@pytest.fixture
+def guarded(secrets_dir: Path) -> Iterator[Postgres]:
+    """A PostgreSQL that asks the role of the demo for its password."""
+    rules = secrets_dir / "pg_hba.conf"
+    rules.write_text("local all postgres trust\nlocal all all scram-sha-256\n")
+    secrets_dir.chmod(0o711)
+    rules.chmod(0o644)
+    server = Postgres(secrets_dir / "data", hba_file=str(rules), fsync="off")
+    with server.running():
+        password = (secrets_dir / "postgres_password").read_text().strip()
+        with psycopg.connect(server.url, autocommit=True) as connection:
+            connection.execute(f"CREATE ROLE iotplatform SUPERUSER LOGIN PASSWORD '{password}'")
+            connection.execute("CREATE DATABASE iotplatform")
+        yield server
+
+
+def test_the_demo_logs_in_to_its_database_and_makes_its_people(
+    demo: dict[str, Any], secrets_dir: Path, guarded: Postgres
+) -> None:
+    variables = compose.environment(demo, "people")
+    address = variables["DATABASE_URL"].replace("/app/.local", str(secrets_dir))
+    here = address.replace("@postgres:5432/", "@/").replace("?", f"?host={guarded.socket_dir}&")
+    variables |= {"DATABASE_URL": here, "LOCAL_DIR": str(secrets_dir)}
+    for command in ("migrate", "make_demo_users", "make_demo_users"):
+        done = manage(command, **variables)
+        assert done.returncode == 0, done.stdout
+    assert "operator@example.com" in done.stdout
+    with psycopg.connect(guarded.url_of("iotplatform")) as connection:
+        assert connection.execute("SELECT count(*) FROM accounts_user").fetchone() == (3,)
+    (secrets_dir / "pgpass").unlink()
+    assert "no password supplied" in manage("migrate", **variables).stdout
+
+
+def test_people_with_a_known_password_are_not_made_for_real_data() -> None:
+    done = manage("make_demo_users", DEBUG="0")
+    assert done.returncode != 0
