@@ -226,7 +226,7 @@ AUTH_PASSWORD_VALIDATORS = [
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
         # The first one decides between 401 and 403 for somebody who is not logged in.
-        "rest_framework_simplejwt.authentication.JWTAuthentication",
+        "accounts.authentication.TokenAuthentication",
         # For the pages of the browsable API, by the console's login.
         "rest_framework.authentication.SessionAuthentication",
     ],

@@ -7,6 +7,9 @@ from rest_framework import serializers
 from accounts.rest import Keys, Moment, QueryParameters
 from telemetry.models import MSG_ID_LENGTH
 
+ORDERS = {"desc": ["-ts", "-id"], "asc": ["ts", "id"]}
+"""How readings can be sorted: by time and, of equal times, by the order they came in."""
+
 
 class ReadingSerializer(serializers.Serializer):
     """Describes what `telemetry/views.py` has PostgreSQL make."""
@@ -36,5 +39,5 @@ class TimeRange(QueryParameters):
 class ReadingsQuery(TimeRange):
     keys = Keys(required=False, help_text="Leave nothing but these keys in the payloads.")
     order = serializers.ChoiceField(
-        ["desc", "asc"], default="desc", help_text="Newest first, or oldest first."
+        list(ORDERS), default="desc", help_text="Newest first, or oldest first."
     )

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.core import signing
-from django.db.models import Q, QuerySet
+from django.db.models import Q
 from rest_framework.exceptions import ValidationError
 from rest_framework.pagination import BasePagination
 from rest_framework.request import Request
@@ -31,6 +31,10 @@ class Cursor(NamedTuple):
         return signing.dumps([self.order, values, self.backwards], salt=SALT)
 
     @classmethod
+    def at(cls, row: Any, order: list[str], *, backwards: bool = False) -> "Cursor":
+        return cls(order, [attrgetter(name)(row) for name in names(order)], backwards)
+
+    @classmethod
     def decode(cls, text: str) -> "Cursor":
         try:
             return cls(*signing.loads(text, salt=SALT))
@@ -46,20 +50,24 @@ def plain(value: Any) -> Any:
     return str(value) if isinstance(value, UUID) else value
 
 
+def names(order: list[str]) -> list[str]:
+    return [name.removeprefix("-") for name in order]
+
+
 def reverse(order: list[str]) -> list[str]:
     return [name[1:] if name.startswith("-") else f"-{name}" for name in order]
 
 
 def beyond(order: list[str], values: list[Any]) -> Q:
     """The rows that come after one with `values` where rows are in `order`."""
-    names = [name.removeprefix("-") for name in order]
+    fields = names(order)
     steps = ["lt" if name.startswith("-") else "gt" for name in order]
     after = Q()
     for number, value in enumerate(values):
-        same = dict(zip(names[:number], values, strict=False))
-        after |= Q(**same, **{f"{names[number]}__{steps[number]}": value})
+        same = dict(zip(fields[:number], values, strict=False))
+        after |= Q(**same, **{f"{fields[number]}__{steps[number]}": value})
     # Follows from the rest, but only a plain bound lets an index, or partitions, be skipped.
-    return Q(**{f"{names[0]}__{steps[0]}e": values[0]}) & after
+    return Q(**{f"{fields[0]}__{steps[0]}e": values[0]}) & after
 
 
 class KeysetPagination(BasePagination):
@@ -68,22 +76,29 @@ class KeysetPagination(BasePagination):
     A page begins where the one before ended, whatever was added meanwhile, and costs the same
     however far back it is. Of a queryset with an annotation `json` nothing else is read. A view may
     set `page_limit`, the number of rows when none is asked for.
+
+    A view that reads its rows itself calls `begin`, reads `limit` + 1 rows on from `cursor` in
+    `direction`, and gives them to `end`.
     """
 
     def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> list[Any]:
+        order = list(queryset.query.order_by) or list(queryset.model._meta.ordering)
+        self.begin(request, order, getattr(view, "page_limit", LIMIT))
+        if self.cursor:
+            queryset = queryset.order_by(*self.direction)
+            queryset = queryset.filter(beyond(self.direction, self.cursor.values))
+        if "json" in queryset.query.annotations:
+            queryset = queryset.values_list("json", *names(order), named=True)
+        return self.end(list(queryset[: self.limit + 1]))
+
+    def begin(self, request: Request, order: list[str], limit: int = LIMIT) -> None:
+        """Reads what page is wanted of a list in `order`; ValidationError if that is unclear."""
         self.request = request
-        order = [str(name) for name in queryset.query.order_by]
-        if not order:
-            order = list(queryset.model._meta.ordering)
-        limit = self._limit(getattr(view, "page_limit", LIMIT))
-        cursor = self._cursor(order)
-        rows = list(self._rows(queryset, order, cursor)[: limit + 1])
-        has_more = len(rows) > limit
-        rows = rows[:limit]
-        if cursor and cursor.backwards:
-            rows.reverse()
-        self.links = self._links(rows, order, cursor, has_more)
-        return rows
+        self.order = order
+        self.limit = self._limit(limit)
+        self.cursor = self._cursor()
+        self.is_backwards = bool(self.cursor and self.cursor.backwards)
+        self.direction = reverse(order) if self.is_backwards else order
 
     def _limit(self, default: int) -> int:
         text = self.request.query_params.get("limit", "")
@@ -93,38 +108,30 @@ class KeysetPagination(BasePagination):
             return int(text)
         raise ValidationError({"limit": f"Use a number from 1 to {LARGEST_LIMIT}."})
 
-    def _cursor(self, order: list[str]) -> Cursor | None:
+    def _cursor(self) -> Cursor | None:
         text = self.request.query_params.get("cursor", "")
         if not text:
             return None
         cursor = Cursor.decode(text)
-        if cursor.order != order:
+        if cursor.order != self.order:
             advice = "It belongs to another order. Leave it out to start again in this one."
             raise ValidationError({"cursor": advice})
         return cursor
 
-    def _rows(
-        self, queryset: QuerySet[Any], order: list[str], cursor: Cursor | None
-    ) -> QuerySet[Any]:
-        if cursor:
-            direction = reverse(order) if cursor.backwards else order
-            queryset = queryset.order_by(*direction).filter(beyond(direction, cursor.values))
-        if "json" in queryset.query.annotations:
-            names = [name.removeprefix("-") for name in order]
-            return queryset.values_list("json", *names, named=True)
-        return queryset
-
-    def _links(
-        self, rows: list[Any], order: list[str], cursor: Cursor | None, has_more: bool
-    ) -> dict[str, str]:
-        """What `Link` says: relation → address."""
+    def end(self, rows: list[Any]) -> list[Any]:
+        """The page, in the list's own order; notes where the pages around it are."""
+        has_more, rows = len(rows) > self.limit, rows[: self.limit]
+        if self.is_backwards:
+            rows.reverse()
         url = self.request.build_absolute_uri()
-        links = {"first": remove_query_param(url, "cursor")} if cursor else {}
-        if rows and (has_more or (cursor and cursor.backwards)):
-            links["next"] = replace_query_param(url, "cursor", at(rows[-1], order, False))
-        if rows and cursor and (has_more or not cursor.backwards):
-            links["prev"] = replace_query_param(url, "cursor", at(rows[0], order, True))
-        return links
+        self.links = {"first": remove_query_param(url, "cursor")} if self.cursor else {}
+        if rows and (has_more or self.is_backwards):
+            cursor = Cursor.at(rows[-1], self.order)
+            self.links["next"] = replace_query_param(url, "cursor", cursor.encode())
+        if rows and self.cursor and (has_more or not self.is_backwards):
+            cursor = Cursor.at(rows[0], self.order, backwards=True)
+            self.links["prev"] = replace_query_param(url, "cursor", cursor.encode())
+        return rows
 
     def get_paginated_response(self, data: Any) -> Response:
         link = ", ".join(f'<{url}>; rel="{relation}"' for relation, url in self.links.items())
@@ -150,9 +157,3 @@ class KeysetPagination(BasePagination):
                 "schema": {"type": "string"},
             },
         ]
-
-
-def at(row: Any, order: list[str], backwards: bool) -> str:
-    """The cursor for what comes after `row`, or before it."""
-    values = [attrgetter(name.removeprefix("-"))(row) for name in order]
-    return Cursor(order, values, backwards).encode()
