@@ -10,6 +10,9 @@ from accounts.rest import StrictFields, person
 from devices.models import Device, DeviceType, Session
 from devices.validation import validate_labels
 
+NO_TENANT = "You belong to no tenant: name the one that the device belongs to."
+NO_TYPE = "Tenant {tenant} has no device type “{name}”. See /device-types."
+
 
 class TenantField(serializers.SlugRelatedField):
     """The slug of a tenant. One that the person may not see does not exist for them."""
@@ -104,14 +107,13 @@ class DeviceSerializer(StrictFields, SentOnly):
     def _own_tenant(self) -> Tenant:
         tenant = person(self.context["request"]).tenant
         if tenant is None:
-            said = "You belong to no tenant: name the one that the device belongs to."
-            raise serializers.ValidationError({"tenant": said}, "required")
+            raise serializers.ValidationError({"tenant": NO_TENANT}, "required")
         return tenant
 
     def _type_of(self, tenant: Tenant, name: str) -> DeviceType:
         found = DeviceType.objects.named(name, tenant.pk)
         if found is None:
-            said = f"Tenant {tenant.slug} has no device type “{name}”. See /device-types."
+            said = NO_TYPE.format(tenant=tenant.slug, name=name)
             raise serializers.ValidationError({"type": said}, "does_not_exist")
         return found
 

@@ -4,20 +4,16 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from rest_framework.exceptions import APIException, ParseError
+from rest_framework.exceptions import ParseError
 from rest_framework.parsers import JSONParser
 from rest_framework.renderers import JSONRenderer
 
+from accounts.faults import TooLarge
 from telemetry.parse import parse
 from telemetry.reasons import Reason, Rejected
 
 LARGEST = 1024 * 1024
 """Bytes of a body, where a view does not say otherwise by `largest_body`."""
-
-
-class TooLarge(APIException):
-    status_code = 413
-    default_code = "too_large"
 
 
 class StrictJSONParser(JSONParser):
@@ -35,8 +31,7 @@ class StrictJSONParser(JSONParser):
             value = parse(stream.read(largest + 1), largest)
         except Rejected as problem:
             if problem.reason == Reason.TOO_LARGE:
-                advice = f"The body has more than {largest:,} bytes. Send less at a time."
-                raise TooLarge(advice) from problem
+                raise TooLarge(largest) from problem
             raise ParseError(f"The body cannot be taken: {problem.detail}") from problem
         if not isinstance(value, dict | list):
             raise ParseError("The body is no JSON object or array, as application/json has to be.")

@@ -12,11 +12,15 @@ PAGES = {"limit", "cursor", "format"}
 
 
 class StrictFilterBackend(DjangoFilterBackend):
-    """A parameter with a typing error would be ignored, and the list hold more than was meant."""
+    """A parameter with a typing error would be ignored, and the list hold more than was meant.
+
+    A view that is not in pages may name the parameters that are no filters in `other_parameters`.
+    """
 
     def filter_queryset(self, request: Request, queryset: QuerySet[Any], view: Any) -> Any:
         filterset = self.get_filterset_class(view, queryset)
-        known = PAGES | set(filterset.base_filters if filterset else ())
+        others = getattr(view, "other_parameters", PAGES)
+        known = others | set(filterset.base_filters if filterset else ())
         if unknown := sorted(set(request.query_params) - known):
             possible = ", ".join(sorted(known - {"format"}))
             error = ErrorDetail(f"There is no such parameter. Possible: {possible}.", "unknown")

@@ -1,7 +1,6 @@
 """Errors as problem details (RFC 9457): one shape for all of them, whoever finds the error."""
 
 import http
-from collections.abc import Iterator
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
@@ -17,8 +16,9 @@ from rest_framework.exceptions import PermissionDenied as Forbidden
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
+from accounts.faults import faults_in
+
 CONTENT_TYPE = "application/problem+json"
-NON_FIELD = "non_field_errors"
 
 
 def problem(status: int, code: str, detail: str, errors: list[dict[str, Any]]) -> dict[str, Any]:
@@ -34,7 +34,10 @@ def problem(status: int, code: str, detail: str, errors: list[dict[str, Any]]) -
 
 
 def exception_handler(error: Exception, context: dict[str, Any]) -> Response | None:
-    """The answer to an error in a view of the API; None for a fault of ours."""
+    """The answer to an error in a view of the API; None for a fault of ours.
+
+    An error may have more to say than the members that all have, in a mapping `more`.
+    """
     if isinstance(error, Http404):
         error = NotFound()
     elif isinstance(error, PermissionDenied):
@@ -42,7 +45,8 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response | N
     if not isinstance(error, APIException):
         return None
     set_rollback()
-    response = Response(body_of(error), status=error.status_code, headers=headers_of(error))
+    body = body_of(error) | getattr(error, "more", {})
+    response = Response(body, status=error.status_code, headers=headers_of(error))
     if getattr(context["request"].accepted_renderer, "format", "") == "json":
         response.content_type = CONTENT_TYPE
     return response
@@ -50,7 +54,7 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response | N
 
 def body_of(error: APIException) -> dict[str, Any]:
     if isinstance(error, ValidationError):
-        faults = list(faults_in(error.detail, ""))
+        faults = list(faults_in(error.detail))
         errors: list[dict[str, Any]] = [
             {"field": field, "code": what.code, "detail": what} for field, what in faults
         ]
@@ -59,19 +63,6 @@ def body_of(error: APIException) -> dict[str, Any]:
     # simplejwt says it in a mapping.
     said: Any = detail.get("detail", detail) if isinstance(detail, dict) else detail
     return problem(error.status_code, getattr(said, "code", None) or "error", str(said), [])
-
-
-def faults_in(detail: Any, field: str) -> Iterator[tuple[str, ErrorDetail]]:
-    """Each fault with the path of its field, as in `labels.site` or `3.name`."""
-    if isinstance(detail, dict):
-        for name, inner in detail.items():
-            yield from faults_in(inner, field if name == NON_FIELD else f"{field}.{name}")
-    elif isinstance(detail, list):
-        for number, inner in enumerate(detail):
-            is_text = isinstance(inner, ErrorDetail)
-            yield from faults_in(inner, field if is_text else f"{field}.{number}")
-    else:
-        yield field.removeprefix("."), detail
 
 
 def in_one_sentence(faults: list[tuple[str, ErrorDetail]]) -> str:
