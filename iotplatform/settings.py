@@ -56,6 +56,7 @@ DEBUG = read(flag, "DEBUG", not DATABASE_URL)
 LOCAL_DIR = Path(read(env.str, "LOCAL_DIR", str(BASE_DIR / ".local"))).resolve()
 BIND = read(env.str, "BIND", "127.0.0.1")
 PORT = read(env.int, "PORT", 8000)
+NUM_PROXIES = read(env.int, "NUM_PROXIES", 0)
 
 LOCAL_NAMES = ["localhost", "127.0.0.1", "[::1]"]
 ALLOWED_HOSTS = read(env.list, "ALLOWED_HOSTS", LOCAL_NAMES if DEBUG else [])
@@ -178,6 +179,7 @@ MIDDLEWARE = [
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.middleware.gzip.GZipMiddleware",
     "corsheaders.middleware.CorsMiddleware",
+    "iotplatform.rest.middleware.require_length",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -209,7 +211,8 @@ TEMPLATES = [
 AUTH_USER_MODEL = "accounts.User"
 # E-mail is unique by a constraint on its lower case, which this check does not know.
 SILENCED_SYSTEM_CHECKS = ["auth.W004"]
-AUTHENTICATION_BACKENDS = ["accounts.roles.RoleBackend"]
+# The second one does nothing but with AUTH_DEMO.
+AUTHENTICATION_BACKENDS = ["accounts.roles.RoleBackend", "accounts.demo.DemoBackend"]
 PASSWORD_HASHERS = [
     "django.contrib.auth.hashers.Argon2PasswordHasher",
     "django.contrib.auth.hashers.PBKDF2PasswordHasher",
@@ -247,8 +250,8 @@ SIMPLE_JWT = {
     "SIGNING_KEY": JWT_SECRET,
     "ACCESS_TOKEN_LIFETIME": timedelta(minutes=60),
     "REFRESH_TOKEN_LIFETIME": timedelta(days=30),
-    "ROTATE_REFRESH_TOKENS": True,
-    "BLACKLIST_AFTER_ROTATION": True,
+    # Also as `token_type` spells it, which some clients put in front of the token as it is.
+    "AUTH_HEADER_TYPES": ("Bearer", "bearer"),
     "USER_ID_CLAIM": "sub",
     # A new password ends all tokens that were given for the old one.
     "CHECK_REVOKE_TOKEN": True,
@@ -289,6 +292,8 @@ STORAGES = {
     },
 }
 WHITENOISE_USE_FINDERS = DEBUG
+# Nothing asks for a file by its plain name: half the time and the size.
+WHITENOISE_KEEP_ONLY_HASHED_FILES = True
 
 # HTTPS: production sits behind a proxy that ends TLS (docs/https.md) -----------------------------
 

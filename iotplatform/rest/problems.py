@@ -1,9 +1,11 @@
 """Errors as problem details (RFC 9457): one shape for all of them, whoever finds the error."""
 
 import http
+import logging
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
+from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.views import defaults
 from rest_framework.exceptions import (
@@ -18,7 +20,16 @@ from rest_framework.views import set_rollback
 
 from accounts.faults import faults_in
 
+logger = logging.getLogger(__name__)
+
 CONTENT_TYPE = "application/problem+json"
+
+
+class Unavailable(APIException):
+    status_code = 503
+    default_code = "unavailable"
+    default_detail = "The database does not answer right now. Try again in a moment."
+    wait = 5
 
 
 def problem(status: int, code: str, detail: str, errors: list[dict[str, Any]]) -> dict[str, Any]:
@@ -42,12 +53,17 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response | N
         error = NotFound()
     elif isinstance(error, PermissionDenied):
         error = Forbidden()
+    elif isinstance(error, OperationalError | InterfaceError):
+        logger.error("The database does not answer.", exc_info=error)
+        error = Unavailable()
     if not isinstance(error, APIException):
         return None
     set_rollback()
     body = body_of(error) | getattr(error, "more", {})
     response = Response(body, status=error.status_code, headers=headers_of(error))
-    if getattr(context["request"].accepted_renderer, "format", "") == "json":
+    # Nothing is accepted yet where that itself is the error.
+    renderer = getattr(context["request"], "accepted_renderer", None)
+    if getattr(renderer, "format", "json") == "json":
         response.content_type = CONTENT_TYPE
     return response
 
