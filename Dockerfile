@@ -19,7 +19,8 @@ COPY devices devices
 COPY telemetry telemetry
 COPY iotplatform iotplatform
 COPY templates templates
-RUN python manage.py collectstatic --noinput
+# Swagger UI is served from the same package; Redoc is not.
+RUN python manage.py collectstatic --noinput --ignore redoc
 # Whatever the umask was under which the sources were checked out.
 RUN chmod -R go+rX /app
 

@@ -5,8 +5,6 @@ from pathlib import Path
 
 import pytest
 from django.apps import apps
-from django.core.management import call_command
-from pytest_django import Settings
 
 from iotplatform import settings as platform_settings
 from tests.iotplatform import compose
@@ -87,11 +85,3 @@ def test_the_base_of_the_image_has_its_version_pinned() -> None:
 
 def test_the_image_has_no_embedded_server() -> None:
     assert not re.search(r"(?m)^(pixeltable|iotcore)", (ROOT / "requirements.txt").read_text())
-
-
-def test_static_files_can_be_collected_for_the_image(settings: Settings, tmp_path: Path) -> None:
-    storage = {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"}
-    settings.STORAGES = {**settings.STORAGES, "staticfiles": storage}
-    settings.STATIC_ROOT = tmp_path
-    call_command("collectstatic", interactive=False, verbosity=0)
-    assert (tmp_path / "staticfiles.json").exists()
