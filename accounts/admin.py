@@ -10,20 +10,24 @@ from django.contrib.auth.forms import BaseUserCreationForm
 from django.contrib.auth.models import Group
 from django.contrib.humanize.templatetags.humanize import naturaltime
 from django.db.models import Field, ForeignKey, Model, QuerySet
-from django.forms import ModelChoiceField, ModelForm, TypedChoiceField
+from django.forms import ModelChoiceField, ModelForm, TypedChoiceField, ValidationError
 from django.http import Http404, HttpRequest
 from django.template.loader import render_to_string
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from rest_framework_simplejwt.token_blacklist.admin import BlacklistedToken, OutstandingToken
 from unfold.admin import ModelAdmin
 from unfold.decorators import display
-from unfold.forms import AdminPasswordChangeForm, UserChangeForm
+from unfold.forms import AdminPasswordChangeForm, AuthenticationForm, UserChangeForm
 from unfold.widgets import UnfoldAdminPasswordWidget
 
+from accounts.logins import WRONG, TooManyAttempts, log_in
 from accounts.models import Role, Tenant, User
 from accounts.roles import grantable_by
 
 admin.site.unregister(Group)  # Rights come from roles.
+# Nothing in there that a person could use.
+admin.site.unregister([OutstandingToken, BlacklistedToken])
 
 ROLE_COLOURS = {Role.VIEWER: "info", Role.OPERATOR: "success", Role.ADMIN: "warning"}
 
@@ -107,6 +111,24 @@ class TenantScopedAdmin(ModelAdmin):
         return [
             name for name, what in zip(names, plain, strict=True) if what not in self.staff_only
         ]
+
+
+class LoginForm(AuthenticationForm):
+    """The console's login, through the door that the API's goes through."""
+
+    def clean(self) -> dict[str, Any]:
+        email, password = self.cleaned_data.get("username"), self.cleaned_data.get("password")
+        if email and password:
+            try:
+                self.user_cache = log_in(self.request, email, password)
+            except TooManyAttempts as error:
+                raise ValidationError(str(error.detail), "throttled") from error
+            if not self.user_cache:
+                raise ValidationError(WRONG, "invalid_login")
+        return self.cleaned_data
+
+
+admin.site.login_form = LoginForm
 
 
 @admin.register(Tenant)

@@ -3,7 +3,9 @@
 from typing import Any
 
 from django import forms
-from django_filters import BooleanFilter
+from django_filters import BooleanFilter, CharFilter, FilterSet
+
+from accounts.models import User
 
 BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 
@@ -26,3 +28,13 @@ class StrictBooleanFilter(BooleanFilter):
     """`true` or `false`; what is neither is refused, where it would leave the list unfiltered."""
 
     field_class = StrictBooleanField
+
+
+class UserFilters(FilterSet):
+    tenant = CharFilter("tenant__slug", label="Slug of a tenant.")
+    is_active = StrictBooleanFilter()
+    search = CharFilter("email", "icontains", label="Part of an e-mail address.")
+
+    class Meta:
+        model = User
+        fields = ["role", "tenant", "is_active", "search"]

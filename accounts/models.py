@@ -1,5 +1,6 @@
 """Tenants and the people who work in them."""
 
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, PermissionsMixin
@@ -125,3 +126,48 @@ class User(AbstractBaseUser, PermissionsMixin):
     def is_staff(self) -> bool:
         """Everybody who may log in may open the console; roles decide what they find there."""
         return self.is_active
+
+
+class LoginAttemptQuerySet(models.QuerySet["LoginAttempt"]):
+    def wait(self, failures: int, window: timedelta, now: datetime) -> timedelta:
+        """How long until fewer than `failures` of these failed within `window`."""
+        failed = self.filter(succeeded=False, at__gt=now - window).order_by("-at")
+        # The one that has to leave the window for there to be room in it.
+        oldest = failed.values_list("at", flat=True)[failures - 1 : failures]
+        return next((at + window - now for at in oldest), timedelta())
+
+    def outdated(self, now: datetime) -> "LoginAttemptQuerySet":
+        """Those that play no part any more."""
+        old = models.Q(at__lt=now - LoginAttempt.KNOWN_FOR)
+        return self.filter(old | models.Q(at__lt=now - timedelta(days=1), succeeded=False))
+
+
+class LoginAttempt(models.Model):
+    """A password that was tried, as `accounts/logins.py` counts them."""
+
+    KNOWN_FOR = timedelta(days=30)
+    """How long an address is known to an account that logged in from there."""
+
+    account = models.CharField(
+        max_length=64,
+        help_text="Hash of what was given as e-mail address: some people type a password there.",
+    )
+    address = models.GenericIPAddressField(help_text="Of IPv6 the first half, one network.")
+    at = models.DateTimeField()
+    succeeded = models.BooleanField(default=False, help_text="Nor yet, while it is checked.")
+
+    objects = LoginAttemptQuerySet.as_manager()
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["account", "address", "at"], name="loginattempt_pair"),
+            models.Index(fields=["account", "at"], name="loginattempt_account"),
+            models.Index(fields=["address", "at"], name="loginattempt_address"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.address} {self.at}"
+
+    def mark_succeeded(self) -> None:
+        self.succeeded = True
+        self.save(update_fields=["succeeded"])

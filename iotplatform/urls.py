@@ -16,6 +16,7 @@ urlpatterns = [
     # it would look for in every partition. Nothing of ours has a page there.
     re_path("^admin/r/", page_not_found, {"exception": Http404()}),
     path("admin/", admin.site.urls),
+    path("", include("accounts.urls")),
     path("", include("devices.urls")),
     path("", include("telemetry.urls")),
     re_path("^schema/?$", SpectacularAPIView.as_view(), name="schema"),

@@ -5,11 +5,15 @@ Every job works in small transactions and may run beside live traffic, or be int
 
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.conf import settings
+from django.contrib.sessions.models import Session
 from django.db import connection
+from django.db.models import QuerySet
+from rest_framework_simplejwt.token_blacklist.models import OutstandingToken
 
+from accounts.models import LoginAttempt
 from devices.models import Device
 from telemetry import partitions
 from telemetry.models import Receipt, RejectedMessage
@@ -53,14 +57,21 @@ def jobs(now: datetime) -> list[Job]:
             lambda: Receipt.objects.filter(received_at__lt=receipts).count(),
             lambda: prune_receipts(receipts),
         ),
-        Job(
+        deletion(
             f"rejected messages older than {settings.HISTORY_DAYS} days",
-            "deleted",
-            lambda: RejectedMessage.objects.filter(received_at__lt=history).count(),
-            lambda: delete_rejected(history),
+            RejectedMessage.objects.filter(received_at__lt=history).order_by("received_at"),
         ),
+        deletion("old attempts to log in", LoginAttempt.objects.outdated(now)),
+        deletion(
+            "refresh tokens that ran out", OutstandingToken.objects.filter(expires_at__lt=now)
+        ),
+        deletion("sessions that ran out", Session.objects.filter(expire_date__lt=now)),
         Job("deleted devices", "erased", deleted.count, lambda: map(erase, list(deleted))),
     ]
+
+
+def deletion(what: str, rows: QuerySet[Any]) -> Job:
+    return Job(what, "deleted", rows.count, lambda: delete(rows))
 
 
 def drop_weeks_before(moment: datetime) -> Iterator[int]:
@@ -88,11 +99,11 @@ def prune_receipts(before: datetime) -> Iterator[int]:
             yield cursor.rowcount
 
 
-def delete_rejected(before: datetime) -> Iterator[int]:
-    """Delete old rejected messages, a chunk a transaction."""
-    old = RejectedMessage.objects.filter(received_at__lt=before).order_by("received_at")
-    while chunk := list(old.values_list("pk", flat=True)[:CHUNK_ROWS]):
-        yield RejectedMessage.objects.filter(pk__in=chunk).delete()[0]
+def delete(rows: QuerySet[Any]) -> Iterator[int]:
+    """Delete `rows`, a chunk a transaction, and say how many of them themselves are gone."""
+    while chunk := list(rows.values_list("pk", flat=True)[:CHUNK_ROWS]):
+        rows.model._default_manager.filter(pk__in=chunk).delete()
+        yield len(chunk)
 
 
 def erase(device: Device) -> int:

@@ -10,7 +10,7 @@ from telemetry.maintenance import jobs
 
 
 class Command(BaseCommand):
-    help = "Make partitions ahead, drop old history, prune receipts, erase deleted devices."
+    help = "Make partitions ahead, drop old history, prune what ran out, erase deleted devices."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(

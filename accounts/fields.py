@@ -1,0 +1,38 @@
+"""Parts of serializers that several applications use."""
+
+from typing import Any
+
+from rest_framework import serializers
+
+from accounts.models import Tenant
+from accounts.rest import person
+
+
+class TenantField(serializers.SlugRelatedField):
+    """The slug of a tenant. One that the person may not see does not exist for them."""
+
+    default_error_messages = {
+        "does_not_exist": "There is no tenant “{value}”. Leave it out for your own.",
+        "invalid": "Use the slug of a tenant.",
+    }
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(slug_field="slug", **options)
+
+    def get_queryset(self) -> Any:
+        return Tenant.objects.visible_to(person(self.context["request"]))
+
+    def to_internal_value(self, data: Any) -> Any:
+        if not isinstance(data, str):
+            self.fail("invalid")
+        return super().to_internal_value(data)
+
+
+class SentOnly(serializers.ModelSerializer):
+    """Of two people who change the same thing each writes what they sent and nothing else."""
+
+    def update(self, instance: Any, validated_data: dict[str, Any]) -> Any:
+        for name, value in validated_data.items():
+            setattr(instance, name, value)
+        instance.save(update_fields=list(validated_data))
+        return instance
