@@ -1,6 +1,7 @@
 """Long lists in pages: `limit` and an opaque `cursor`, the way on in `Link` headers (RFC 8288)."""
 
 from datetime import datetime
+from functools import cache
 from operator import attrgetter
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -15,7 +16,11 @@ from rest_framework.utils.urls import remove_query_param, replace_query_param
 
 LIMIT = 1_000
 LARGEST_LIMIT = 10_000
-SALT = "cursor"
+
+
+@cache
+def signer() -> signing.Signer:
+    return signing.Signer(salt="cursor")
 
 
 class Cursor(NamedTuple):
@@ -28,7 +33,7 @@ class Cursor(NamedTuple):
     def encode(self) -> str:
         # Signed, so that a request brings no value that did not come out of the database.
         values = [plain(value) for value in self.values]
-        return signing.dumps([self.order, values, self.backwards], salt=SALT)
+        return signer().sign_object([self.order, values, self.backwards])
 
     @classmethod
     def at(cls, row: Any, order: list[str], *, backwards: bool = False) -> "Cursor":
@@ -37,7 +42,7 @@ class Cursor(NamedTuple):
     @classmethod
     def decode(cls, text: str) -> "Cursor":
         try:
-            return cls(*signing.loads(text, salt=SALT))
+            return cls(*signer().unsign_object(text))
         except signing.BadSignature as error:
             advice = "Take the cursor, whole, from a Link header, or leave it out to start again."
             raise ValidationError({"cursor": advice}) from error

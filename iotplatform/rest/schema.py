@@ -38,6 +38,13 @@ class ProblemSerializer(serializers.Serializer):
 class OperationSchema(AutoSchema):
     """Adds what every operation has: errors as problems, pages with their `Link`."""
 
+    def _map_basic_serializer(self, serializer: Any, direction: Direction) -> dict[str, Any]:
+        schema: dict[str, Any] = super()._map_basic_serializer(serializer, direction)
+        # What may be left out of a request is in the answer all the same.
+        if direction == "response" and isinstance(serializer, serializers.ModelSerializer):
+            schema["required"] = sorted(schema["properties"])
+        return schema
+
     def _get_response_bodies(self, direction: Direction = "response") -> dict[str, Any]:
         bodies = super()._get_response_bodies(direction)
         problem = self.resolve_serializer(ProblemSerializer, direction).ref
