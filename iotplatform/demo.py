@@ -146,6 +146,7 @@ The platform is up. Ctrl-C stops all of it; a second start finds the data of the
 
   Console   {web}
             log in as {", ".join([ADMIN, *COLLEAGUES])}; password “{PASSWORD}”
+  REST API  {web}docs  (any other e-mail and password do as well: AUTH_DEMO is on)
   Broker    {broker}
 
 Publish a reading, then look for “my-sensor” among the devices of the console:
