@@ -5,19 +5,24 @@ from datetime import UTC, datetime
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import F
-from django.forms import JSONField, ModelForm
+from django.db.models import Count, F, ForeignKey, Model, Q
+from django.forms import JSONField, ModelChoiceField, ModelForm
 from django.forms.fields import InvalidJSONInput
 from django.http import HttpRequest
 from django.template.loader import render_to_string
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
-from unfold.contrib.filters.admin import BooleanRadioFilter, RadioFilter, RelatedDropdownFilter
+from unfold.contrib.filters.admin import (
+    BooleanRadioFilter,
+    DropdownFilter,
+    RadioFilter,
+    RelatedDropdownFilter,
+)
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminTextareaWidget
 
-from accounts.admin import TenantScopedAdmin, coloured, moment
-from devices.models import TAKEN, Device, DeviceQuerySet, DeviceState, Session
+from accounts.admin import TenantScopedAdmin, coloured, moment, person
+from devices.models import TAKEN, Device, DeviceQuerySet, DeviceState, DeviceType, Session
 
 SESSION_COLOURS = {Session.ONLINE: "success", Session.OFFLINE: "danger", Session.UNKNOWN: "info"}
 VALUES_IN_LIST = 3
@@ -51,45 +56,100 @@ class SessionFilter(RadioFilter):
         return queryset.in_session(Session(self.value()))
 
 
-class LabelsField(JSONField):
-    """Labels as JSON; an empty field means no labels."""
+class TypeFilter(DropdownFilter):
+    title = "type"
+    parameter_name = "type"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        types = DeviceType.objects.visible_to(person(request)).select_related("tenant")
+        return [(str(each.pk), with_owner(each)) for each in types]
+
+    def queryset(self, request: HttpRequest, queryset: DeviceQuerySet) -> DeviceQuerySet:
+        if self.value() not in dict(self.lookup_choices):
+            return queryset
+        return queryset.filter(type=self.value())
+
+
+def with_owner(kind: DeviceType) -> str:
+    """A type's name, of which every tenant may have one, with whose it is."""
+    return f"{kind.name} ({kind.tenant.slug if kind.tenant else 'shared'})"
+
+
+class ObjectField(JSONField):
+    """An object as JSON; nothing means an empty one."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options | {"show_hidden_initial": False})
 
     def to_python(self, value: Any) -> Any:
-        labels = super().to_python(value)
-        return {} if labels in (None, []) else labels
+        written = super().to_python(value)
+        return {} if written in (None, []) else written
 
     def bound_data(self, data: Any, initial: Any) -> Any:
         # Shown again as it was typed: what JSON can spell is not always text that can be sent.
         return InvalidJSONInput(data)
 
 
-class DeviceForm(ModelForm):
+class OwnTenantForm(ModelForm):
+    """A form without a choice of tenants, for those who work in one."""
+
+    own_tenant_id: int | None = None
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # Before it is checked: what is allowed may depend on the tenant.
+        if self.own_tenant_id and not self.instance.pk:
+            self.instance.tenant_id = self.own_tenant_id
+
+
+class OwnTenantAdmin(TenantScopedAdmin):
+    """Pages of things that every tenant has for itself."""
+
+    def get_form(
+        self, request: HttpRequest, obj: Model | None = None, change: bool = False, **kwargs: Any
+    ) -> type[ModelForm]:
+        form: Any = super().get_form(request, obj, change, **kwargs)
+        form.own_tenant_id = None if person(request).is_superuser else person(request).tenant_id
+        return form
+
+
+class DeviceForm(OwnTenantForm):
     class Meta:
         error_messages = {"device_uid": {"unique": TAKEN}}
-        field_classes = {"labels": LabelsField}
+        field_classes = {"labels": ObjectField}
         widgets = {"labels": UnfoldAdminTextareaWidget({"rows": 3})}
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        choices: Any = self.fields.get("type")
+        if choices and self.instance.tenant_id:
+            choices.queryset = DeviceType.objects.usable_by(self.instance.tenant_id)
+        elif choices:
+            choices.queryset = DeviceType.objects.select_related("tenant")
+            choices.label_from_instance = with_owner
 
 
 @admin.register(Device)
-class DeviceAdmin(TenantScopedAdmin):
+class DeviceAdmin(OwnTenantAdmin):
     form = DeviceForm
     list_display = [
-        "device_uid", "name", "tenant", "session", "last_seen", "latest_in_brief", "is_enabled",
+        "device_uid", "name", "tenant", "type", "session", "last_seen", "latest_in_brief",
+        "is_enabled",
     ]  # fmt: skip
     list_filter = [
         SessionFilter,
         ("is_enabled", BooleanRadioFilter),
+        TypeFilter,
         ("tenant", RelatedDropdownFilter),
     ]
-    list_select_related = ["tenant", "state"]
+    list_select_related = ["tenant", "type", "state"]
     search_fields = ["device_uid", "name"]
     ordering = ["device_uid"]
     change_form_outer_before_template = "admin/devices/device/links.html"
     state_fields = ["session", "since", "reason", "last_seen", "created", "latest"]
-    add_fieldsets = [(None, {"fields": ["device_uid", "name", "tenant", "is_enabled", "labels"]})]
+    add_fieldsets = [
+        (None, {"fields": ["device_uid", "name", "tenant", "type", "is_enabled", "labels"]})
+    ]
     fieldsets = [("State", {"fields": state_fields}), ("Settings", add_fieldsets[0][1])]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Device | None = None) -> list[str]:
@@ -149,3 +209,52 @@ class DeviceAdmin(TenantScopedAdmin):
 
     def delete_queryset(self, request: HttpRequest, queryset: DeviceQuerySet) -> None:
         queryset.retire()
+
+
+class DeviceTypeForm(OwnTenantForm):
+    class Meta:
+        field_classes = {"fields": ObjectField}
+        widgets = {"fields": UnfoldAdminTextareaWidget({"rows": 8})}
+
+
+@admin.register(DeviceType)
+class DeviceTypeAdmin(OwnTenantAdmin):
+    form = DeviceTypeForm
+    list_display = ["name", "tenant", "shared", "used_by", "offline_after", "retention_days"]
+    list_filter = [("tenant", RelatedDropdownFilter)]
+    list_select_related = ["tenant"]
+    search_fields = ["name"]
+    ordering = ["name", "id"]
+    fieldsets = [
+        (None, {"fields": ["name", "tenant", "offline_after", "retention_days", "fields"]})
+    ]
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        seen = Q(devices__in=Device.objects.visible_to(person(request)))
+        return super().get_queryset(request).annotate(device_count=Count("devices", filter=seen))
+
+    def get_readonly_fields(self, request: HttpRequest, obj: DeviceType | None = None) -> list[str]:
+        return ["tenant"] if obj else []
+
+    def formfield_for_foreignkey(
+        self, db_field: ForeignKey, request: HttpRequest, **kwargs: Any
+    ) -> ModelChoiceField | None:
+        kwargs["empty_label"] = "All tenants share it"
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
+
+    def has_change_permission(self, request: HttpRequest, obj: DeviceType | None = None) -> bool:
+        return super().has_change_permission(request, obj) and self._is_theirs(request, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: DeviceType | None = None) -> bool:
+        return super().has_delete_permission(request, obj) and self._is_theirs(request, obj)
+
+    def _is_theirs(self, request: HttpRequest, obj: DeviceType | None) -> bool:
+        return obj is None or not obj.is_shared or person(request).is_superuser
+
+    @display(boolean=True)
+    def shared(self, kind: Any) -> bool:
+        return kind.is_shared
+
+    @display(description="devices", ordering="device_count")
+    def used_by(self, kind: Any) -> int:
+        return kind.device_count

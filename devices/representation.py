@@ -9,10 +9,10 @@ from accounts.rest import JSONRow
 class LatestValues(Func):
     """`DeviceState.latest` in the form of the API: key → value and time."""
 
+    # Optimization: json; jsonb would be built first, and written as a text after.
     template = """(
-        SELECT coalesce(jsonb_object_agg(key, jsonb_build_object(
-            'value', value -> 0,
-            'ts', 'epoch'::timestamptz + (value ->> 1)::float8 * interval '1 millisecond'
+        SELECT coalesce(json_object_agg(key, json_build_object(
+            'value', value -> 0, 'ts', to_timestamp((value ->> 1)::float8 / 1000)
         )), '{}') FROM jsonb_each(%(expressions)s)
     )"""
     output_field = JSONField()

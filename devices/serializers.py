@@ -1,47 +1,29 @@
-"""Devices and their types as they come in over the API, and the description of what goes out."""
+"""Devices and their types as they come in over the API, and the description of what goes out.
+
+What goes out of devices is made by PostgreSQL (`devices/representation.py`). The docstrings of
+serializers are in the published description of the API.
+"""
 
 from typing import Any
 
-from drf_spectacular.utils import extend_schema_field
+from drf_spectacular.utils import OpenApiExample, extend_schema_field, extend_schema_serializer
 from rest_framework import serializers
 
+from accounts.conflicts import Conflict
+from accounts.fields import SentOnly, TenantField
 from accounts.models import Tenant, validate_slug
 from accounts.rest import StrictFields, person
-from devices.models import Device, DeviceType, Session
-from devices.validation import validate_labels
+from devices.models import TYPE_TAKEN, Device, DeviceType, Session
+from devices.validation import FIELD_NUMBERS, FIELD_TEXTS, validate_fields, validate_labels
 
 NO_TENANT = "You belong to no tenant: name the one that the device belongs to."
+NO_SHARED = "Only platform staff make types for all tenants. Leave it out for your own."
 NO_TYPE = "Tenant {tenant} has no device type “{name}”. See /device-types."
 
 
-class TenantField(serializers.SlugRelatedField):
-    """The slug of a tenant. One that the person may not see does not exist for them."""
-
-    default_error_messages = {
-        "does_not_exist": "There is no tenant “{value}”. Leave it out for your own.",
-        "invalid": "Use the slug of a tenant.",
-    }
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(slug_field="slug", **options)
-
-    def get_queryset(self) -> Any:
-        return Tenant.objects.visible_to(person(self.context["request"]))
-
-    def to_internal_value(self, data: Any) -> Any:
-        if not isinstance(data, str):
-            self.fail("invalid")
-        return super().to_internal_value(data)
-
-
-class SentOnly(serializers.ModelSerializer):
-    """Of two people who change the same thing each writes what they sent and nothing else."""
-
-    def update(self, instance: Any, validated_data: dict[str, Any]) -> Any:
-        for name, value in validated_data.items():
-            setattr(instance, name, value)
-        instance.save(update_fields=list(validated_data))
-        return instance
+NO_TENANT = "You belong to no tenant: name the one that the device belongs to."
+NO_SHARED = "Only platform staff make types for all tenants. Leave it out for your own."
+NO_TYPE = "Tenant {tenant} has no device type “{name}”. See /device-types."
 
 
 @extend_schema_field({"type": "object", "additionalProperties": {"type": "string"}})
@@ -49,19 +31,58 @@ class LabelsField(serializers.JSONField):
     """Labels of a device."""
 
 
+FIELD_SCHEMA = {
+    "type": "object",
+    "properties": {
+        **{name: {"type": "string", "maxLength": most} for name, most in FIELD_TEXTS.items()},
+        **{name: {"type": "number"} for name in FIELD_NUMBERS},
+    },
+    "additionalProperties": False,
+}
+
+
+@extend_schema_field({"type": "object", "additionalProperties": FIELD_SCHEMA})
+class MeaningsField(serializers.JSONField):
+    """What the keys of payloads mean."""
+
+
+DEVICE = {
+    "device_uid": "dev-01",
+    "name": "Roof, north side",
+    "tenant": "t0",
+    "type": "weather station",
+    "is_enabled": True,
+    "labels": {"site": "Hanoi"},
+    "session": "online",
+    "session_since": "2026-01-14T09:30:00+00:00",
+    "last_seen_at": "2026-01-14T12:00:00.250000+00:00",
+    "latest": {"temp": {"value": 21.5, "ts": "2026-01-14T12:00:00+00:00"}},
+    "created_at": "2026-01-05T08:30:00+00:00",
+}
+NEW_DEVICE = {name: DEVICE[name] for name in ("device_uid", "name", "type", "labels")}
+NEW_TYPE = {
+    "name": "weather station",
+    "offline_after": 300,
+    "retention_days": 90,
+    "fields": {"temp": {"label": "Temperature", "unit": "°C", "min": -40, "max": 60}},
+}
+
+
 class LatestValueSerializer(serializers.Serializer):
-    value = serializers.JSONField(help_text="As the device sent it.", allow_null=True)
+    value = serializers.JSONField(help_text="As the device sent it; null too.")
     ts = serializers.DateTimeField(help_text="When it was measured.")
 
 
+@extend_schema_serializer(
+    examples=[
+        OpenApiExample("A device", DEVICE, response_only=True),
+        OpenApiExample("A new device", NEW_DEVICE, request_only=True),
+    ]
+)
 class DeviceSerializer(StrictFields, SentOnly):
-    """Takes a device in; what goes out is made by PostgreSQL (`devices/representation.py`).
-
-    Whether a uid is taken, only the database can tell: by an IntegrityError.
-    """
+    """A device."""
 
     tenant = TenantField(
-        queryset=Tenant.objects.all(),
         required=False,
         help_text="Slug. Your own unless you are platform staff. Never changes.",
     )
@@ -94,6 +115,7 @@ class DeviceSerializer(StrictFields, SentOnly):
             "session", "session_since", "last_seen_at", "latest", "created_at",
         ]  # fmt: skip
         read_only_fields = ["created_at"]
+        # That a uid is taken, the database says, also if somebody takes it at the same moment.
         extra_kwargs = {"device_uid": {"validators": [validate_slug]}}
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
@@ -118,8 +140,62 @@ class DeviceSerializer(StrictFields, SentOnly):
         return found
 
 
+@extend_schema_serializer(
+    examples=[
+        OpenApiExample("Switched off", {"is_enabled": False}, request_only=True),
+        OpenApiExample("Other labels", {"labels": {"site": "Hue"}}, request_only=True),
+    ]
+)
 class DeviceChangeSerializer(DeviceSerializer):
     """What may change of a device."""
 
     class Meta(DeviceSerializer.Meta):
         fields = ["name", "type", "is_enabled", "labels"]
+
+
+@extend_schema_serializer(
+    examples=[
+        OpenApiExample("A type", {"id": 1, "tenant": "t0", **NEW_TYPE}, response_only=True),
+        OpenApiExample("A new type", NEW_TYPE, request_only=True),
+    ]
+)
+class DeviceTypeSerializer(StrictFields, SentOnly):
+    """What devices of one make have in common."""
+
+    tenant = TenantField(
+        required=False,
+        allow_null=True,
+        help_text="Slug. Null: shared by all tenants, which only platform staff can make. "
+        "Never changes.",
+    )
+    fields = MeaningsField(  # type: ignore[assignment]
+        required=False,
+        validators=[validate_fields],
+        help_text="What keys of payloads mean. Always replaced as a whole.",
+    )
+
+    class Meta:
+        model = DeviceType
+        fields = ["id", "name", "tenant", "offline_after", "retention_days", "fields"]
+        # Whether a name is taken is a conflict with other types, and no fault of the request.
+        validators: list[Any] = []
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        me = person(self.context["request"])
+        tenant = self.instance.tenant if self.instance else attrs.setdefault("tenant", me.tenant)
+        if tenant is None and not me.is_superuser:
+            raise serializers.ValidationError({"tenant": NO_SHARED})
+        pk = self.instance and self.instance.pk
+        if "name" in attrs and DeviceType(pk=pk, tenant=tenant, name=attrs["name"]).is_name_taken():
+            raise Conflict(TYPE_TAKEN)
+        return attrs
+
+
+@extend_schema_serializer(
+    examples=[OpenApiExample("Kept for a month", {"retention_days": 30}, request_only=True)]
+)
+class DeviceTypeChangeSerializer(DeviceTypeSerializer):
+    """What may change of a type."""
+
+    class Meta(DeviceTypeSerializer.Meta):
+        fields = ["name", "offline_after", "retention_days", "fields"]

@@ -1,49 +1,32 @@
-"""Devices over the API."""
+"""Devices and their types over the API."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
-from django.db import IntegrityError, transaction
+from django.db.models import ProtectedError
 from django.shortcuts import get_object_or_404
-from django_filters import rest_framework as filters
-from psycopg.errors import UniqueViolation
-from rest_framework.exceptions import APIException
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework.exceptions import NotFound, PermissionDenied
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.reverse import reverse
-from rest_framework.status import HTTP_201_CREATED, HTTP_204_NO_CONTENT, HTTP_409_CONFLICT
+from rest_framework.status import HTTP_201_CREATED, HTTP_204_NO_CONTENT
 from rest_framework.viewsets import GenericViewSet
 
+from accounts.conflicts import Conflict, conflicts
 from accounts.models import SLUG_PATTERN
 from accounts.rest import json_array, person
-from devices.models import TAKEN, Device, DeviceQuerySet
-from devices.serializers import DeviceChangeSerializer, DeviceSerializer
+from devices.filters import DeviceFilters
+from devices.models import TAKEN, TYPE_TAKEN, Device, DeviceQuerySet, DeviceType
+from devices.serializers import (
+    DeviceChangeSerializer,
+    DeviceSerializer,
+    DeviceTypeChangeSerializer,
+    DeviceTypeSerializer,
+)
 
-
-class Conflict(APIException):
-    status_code = HTTP_409_CONFLICT
-    default_code = "conflict"
-
-
-@contextmanager
-def conflicts(taken: str) -> Iterator[None]:
-    """One transaction; what the database cannot agree to is a conflict with somebody else's work.
-
-    `taken` says what to do where something unique exists already.
-    """
-    try:
-        with transaction.atomic():
-            yield
-    except IntegrityError as error:
-        is_taken = isinstance(error.__cause__, UniqueViolation)
-        raise Conflict(taken if is_taken else "Somebody was quicker. Look again.") from error
-
-
-class DeviceFilters(filters.FilterSet):
-    class Meta:
-        model = Device
-        fields = ["is_enabled"]
+SHARED = "All tenants share this type: only platform staff can change it. Make one of your own."
+ID = OpenApiParameter("id", int, OpenApiParameter.PATH)
+IN_USE = "Devices are of this type. Give them another one first."
 
 
 class DeviceViewSet(GenericViewSet):
@@ -58,15 +41,16 @@ class DeviceViewSet(GenericViewSet):
     def get_queryset(self) -> DeviceQuerySet:
         return Device.objects.visible_to(person(self.request)).order_by("device_uid")
 
-    def get_serializer_class(self) -> Any:
-        return DeviceChangeSerializer if self.action == "partial_update" else DeviceSerializer
-
+    @extend_schema(summary="List devices", responses=DeviceSerializer(many=True))
     def list(self, request: Request) -> Response:
+        """The devices of your tenant; for platform staff those of all tenants."""
         devices: Any = self.filter_queryset(self.get_queryset())
         page = self.paginate_queryset(devices.as_json())
         return self.get_paginated_response(json_array(page))
 
+    @extend_schema(summary="Create a device", responses={201: DeviceSerializer})
     def create(self, request: Request) -> Response:
+        """A uid that is taken, in whatever tenant, is answered with 409."""
         serializer = self.get_serializer(data=request.data)
         serializer.is_valid(raise_exception=True)
         with conflicts(TAKEN):
@@ -74,22 +58,36 @@ class DeviceViewSet(GenericViewSet):
         address = reverse("device-detail", [uid], request=request)
         return Response(self._json(uid), HTTP_201_CREATED, headers={"Location": address})
 
+    @extend_schema(summary="Read a device")
     def retrieve(self, request: Request, device_uid: str) -> Response:
+        """Its settings, its session, and the newest value of each key."""
         return Response(self._json(device_uid))
 
+    @extend_schema(
+        summary="Change a device", request=DeviceChangeSerializer, responses=DeviceSerializer
+    )
     def partial_update(self, request: Request, device_uid: str) -> Response:
+        """What is sent changes, the rest stays. Messages of a disabled device are rejected."""
         with conflicts(TAKEN):
             # Nobody may delete it meanwhile: a deleted device cannot be enabled.
             devices = self.get_queryset().select_for_update(no_key=True)
             device = get_object_or_404(devices, device_uid=device_uid)
-            serializer = self.get_serializer(device, data=request.data, partial=True)
-            serializer.is_valid(raise_exception=True)
-            serializer.save()
+            context = self.get_serializer_context()
+            change = DeviceChangeSerializer(
+                device, data=request.data, partial=True, context=context
+            )
+            change.is_valid(raise_exception=True)
+            change.save()
         return Response(self._json(device_uid))
 
+    @extend_schema(summary="Delete a device", responses={204: None})
     def destroy(self, request: Request, device_uid: str) -> Response:
+        """It is gone at once and its messages are rejected; its readings are erased within a day.
+
+        Until then its uid cannot be used again.
+        """
         if not self.get_queryset().filter(device_uid=device_uid).retire():
-            get_object_or_404(Device.objects.none())
+            raise NotFound
         return Response(status=HTTP_204_NO_CONTENT)
 
     def _json(self, device_uid: str) -> bytes:
@@ -98,3 +96,76 @@ class DeviceViewSet(GenericViewSet):
             devices.values_list("json", flat=True), device_uid=device_uid
         )
         return found.encode()
+
+
+class DeviceTypeViewSet(GenericViewSet):
+    """What devices of one make have in common."""
+
+    queryset = DeviceType.objects.all()
+    serializer_class = DeviceTypeSerializer
+    lookup_field = "id"
+    lookup_value_regex = "[0-9]+"
+
+    def get_queryset(self) -> Any:
+        types = DeviceType.objects.visible_to(person(self.request))
+        return types.select_related("tenant").order_by("name", "id")
+
+    @extend_schema(summary="List device types")
+    def list(self, request: Request) -> Response:
+        """The types of your tenant and those that all tenants share (`tenant` is null)."""
+        page = self.paginate_queryset(self.filter_queryset(self.get_queryset()))
+        return self.get_paginated_response(self.get_serializer(page, many=True).data)
+
+    @extend_schema(summary="Create a device type", responses={201: DeviceTypeSerializer})
+    def create(self, request: Request) -> Response:
+        """A name that the tenant's own types or the shared ones have is answered with 409."""
+        serializer = self.get_serializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        with conflicts(TYPE_TAKEN):
+            made = serializer.save()
+        address = reverse("device-type-detail", [made.pk], request=request)
+        return Response(serializer.data, HTTP_201_CREATED, headers={"Location": address})
+
+    @extend_schema(summary="Read a device type", parameters=[ID])
+    def retrieve(self, request: Request, id: str) -> Response:
+        """When its devices count as silent, how long readings are kept, what keys mean."""
+        return Response(self.get_serializer(get_object_or_404(self.get_queryset(), id=id)).data)
+
+    @extend_schema(
+        summary="Change a device type",
+        parameters=[ID],
+        request=DeviceTypeChangeSerializer,
+        responses=DeviceTypeSerializer,
+    )
+    def partial_update(self, request: Request, id: str) -> Response:
+        """What is sent changes, the rest stays.
+
+        With fewer `retention_days` older readings of all its devices are erased within a day.
+        """
+        with conflicts(TYPE_TAKEN):
+            found = self._changeable(id)
+            context = self.get_serializer_context()
+            change = DeviceTypeChangeSerializer(
+                found, data=request.data, partial=True, context=context
+            )
+            change.is_valid(raise_exception=True)
+            change.save()
+        return Response(self.get_serializer(found).data)
+
+    @extend_schema(summary="Delete a device type", parameters=[ID], responses={204: None})
+    def destroy(self, request: Request, id: str) -> Response:
+        """While there are devices of this type, the answer is 409."""
+        try:
+            with conflicts(IN_USE):
+                self._changeable(id).delete()
+        except ProtectedError as error:
+            raise Conflict(IN_USE) from error
+        return Response(status=HTTP_204_NO_CONTENT)
+
+    def _changeable(self, id: str) -> DeviceType:
+        """The type, locked; inside a transaction."""
+        types = self.get_queryset().select_for_update(no_key=True, of=["self"])
+        found: DeviceType = get_object_or_404(types, id=id)
+        if found.is_shared and not person(self.request).is_superuser:
+            raise PermissionDenied(SHARED)
+        return found

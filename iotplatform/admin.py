@@ -19,6 +19,8 @@ COUNTED = 1_000
 MENU = [
     ("Fleet", [
         ("Devices", "sensors", "devices.view_device", "admin:devices_device_changelist"),
+        ("Device types", "category", "devices.view_devicetype",
+         "admin:devices_devicetype_changelist"),
         ("Rejected messages", "report", "telemetry.view_rejectedmessage",
          "admin:telemetry_rejectedmessage_changelist"),
     ]),

@@ -1,10 +1,11 @@
-"""What has to be done now and then: partitions ahead, old history, receipts, deleted devices.
+"""What has to be done now and then: partitions ahead, old history, receipts, deleted devices, and
+what the types of devices keep no longer.
 
 Every job works in small transactions and may run beside live traffic, or be interrupted.
 """
 
 from collections.abc import Callable, Iterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from django.conf import settings
@@ -52,6 +53,12 @@ def jobs(now: datetime) -> list[Job]:
             lambda: drop_weeks_before(history),
         ),
         Job(
+            "readings older than their device's type keeps them",
+            "deleted",
+            lambda: sum(map(count_outlived, outlived(now))),
+            lambda: delete_outlived(now),
+        ),
+        Job(
             f"receipts older than {settings.DEDUPE_DAYS} days",
             "deleted",
             lambda: Receipt.objects.filter(received_at__lt=receipts).count(),
@@ -79,6 +86,67 @@ def drop_weeks_before(moment: datetime) -> Iterator[int]:
     for week in partitions.ended_before(moment):
         partitions.drop(week)
         yield 1
+
+
+class Outlived(NamedTuple):
+    """The readings of one device in one week that are older than the device's type keeps them."""
+
+    table: str
+    device_id: int
+    before: datetime
+
+
+# By the index a device costs a look at its oldest reading of the week; the limit keeps planners
+# that expect many to be found from reading the week whole.
+OUTLIVED = """
+SELECT device.id, kept.since
+FROM devices_device AS device JOIN devices_devicetype AS type ON type.id = type_id
+CROSS JOIN LATERAL (SELECT %(now)s - retention_days * interval '1 day' AS since) AS kept
+CROSS JOIN LATERAL (
+    SELECT FROM {table} WHERE device_id = device.id AND ts < kept.since LIMIT 1
+) AS found
+WHERE retention_days < %(history)s
+ORDER BY device.id
+"""
+
+
+def outlived(now: datetime) -> Iterator[Outlived]:
+    """What types of devices keep no longer, week by week."""
+    parameters = {"now": now, "history": settings.HISTORY_DAYS}
+    for table in map(partitions.name_of, partitions.existing()):
+        with connection.cursor() as cursor:
+            cursor.execute(OUTLIVED.format(table=table), parameters)
+            found = cursor.fetchall()
+        yield from (Outlived(table, *row) for row in found)
+
+
+def count_outlived(readings: Outlived) -> int:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT count(*) FROM {readings.table} WHERE device_id = %s AND ts < %s",
+            [readings.device_id, readings.before],
+        )
+        (count,) = cursor.fetchone()
+    return int(count)
+
+
+def delete_outlived(now: datetime) -> Iterator[int]:
+    """Delete what types of devices keep no longer, a chunk a transaction.
+
+    Each chunk starts where the one before ended, or it would pass all that is dead already.
+    """
+    for table, device_id, before in outlived(now):
+        query = (
+            f"WITH gone AS (DELETE FROM {table} WHERE ctid = ANY(ARRAY("
+            f"SELECT ctid FROM {table} WHERE device_id = %s AND ts >= %s AND ts < %s "
+            f"ORDER BY ts LIMIT {CHUNK_ROWS})) RETURNING ts) SELECT count(*), max(ts) FROM gone"
+        )
+        start: datetime | None = datetime.min.replace(tzinfo=UTC)
+        while start:
+            with connection.cursor() as cursor:
+                cursor.execute(query, [device_id, start, before])
+                deleted, start = cursor.fetchone()
+            yield deleted
 
 
 def prune_receipts(before: datetime) -> Iterator[int]:

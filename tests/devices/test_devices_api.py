@@ -4,7 +4,6 @@ import pytest
 
 from devices.models import Device, DeviceType
 from devices.serializers import DeviceSerializer
-from tests import cast as people
 from tests.cast import api
 
 DEVICES = "/devices"
