@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import NamedTuple
 
 from psycopg import Connection, sql
@@ -14,6 +14,7 @@ EMAIL = "viewer@example.com"
 PASSWORD = "correct horse battery"
 # What HISTORY_DAYS leaves of a fleet that has been running for longer than that.
 WEEKS = 60
+# Rows at a time, few enough to be sorted in memory.
 CHUNK = 1_000_000
 
 PEOPLE_AND_DEVICES = """
@@ -21,24 +22,31 @@ tenant = Tenant.objects.get_or_create(slug="t0")[0]
 User.objects.create_user({email!r}, {password!r}, tenant=tenant, role="viewer")
 Device.objects.register((tenant.pk, f"dev-{{number:05}}") for number in range({devices}))
 """
+# Rows are joined with what is made once: JSON made for each row would take longer than storing it.
 NUMBERED = """
 CREATE TEMPORARY TABLE numbered AS
-SELECT id, row_number() OVER (ORDER BY device_uid) - 1 AS place FROM devices_device
+SELECT id, row_number() OVER (ORDER BY device_uid) - 1 AS place FROM devices_device;
+ANALYZE numbered
+"""
+PAYLOADS = """
+CREATE TEMPORARY TABLE payloads AS
+SELECT kind, jsonb_build_object('temperature', round((20 + 10 * sin(kind / 159.0))::numeric, 2),
+                                'humidity', 40 + mod(kind * 7, 500) / 10.0,
+                                'battery', 3.7, 'ok', true) AS payload
+FROM generate_series(0, 999) AS kind;
+ANALYZE payloads
 """
 # As time made it: all devices at one moment, then all of them at the next. The same for everybody.
 MADE = """
-SELECT mod(number, %(devices)s) AS place, md5(number::text) AS msg_id,
-       %(end)s::timestamptz - %(every)s::interval
-           * (%(rows)s / %(devices)s - 1 - number / %(devices)s) AS at,
-       jsonb_build_object('temperature', round((20 + 10 * sin(number / 9e5))::numeric, 2),
-                          'humidity', 40 + mod(number * 7, 500) / 10.0,
-                          'battery', 3.7, 'ok', true) AS payload
-FROM generate_series(%(first)s, %(last)s) AS number
+SELECT number, mod(number, %(devices)s) AS place, md5(number::text) AS msg_id,
+       %(start)s::timestamptz + number / %(devices)s * %(every)s::interval AS at, payload
+FROM generate_series(%(first)s::bigint, %(last)s) AS number
+JOIN payloads ON kind = mod(number / %(devices)s + mod(number, %(devices)s) * 7, 1000)
 """
-PLATFORM = f"""
+WEEK = f"""
 WITH made AS ({MADE})
-INSERT INTO telemetry_telemetry (device_id, ts, msg_id, received_at, payload)
-SELECT id, at, msg_id, at, payload FROM made JOIN numbered USING (place)
+INSERT INTO {{table}} (id, device_id, ts, msg_id, received_at, payload)
+SELECT number + 1, id, at, msg_id, at, payload FROM made JOIN numbered USING (place) ORDER BY number
 """
 STATES = """
 INSERT INTO devices_devicestate
@@ -62,6 +70,7 @@ FROM generate_series(0, %s - 1) AS number
 BASELINE = f"""
 INSERT INTO base_telemetry (device_uid, msg_id, payload, ts)
 SELECT 'dev-' || lpad(place::text, 5, '0'), msg_id, payload, at FROM ({MADE}) AS made
+ORDER BY number
 """
 
 
@@ -76,6 +85,15 @@ class History(NamedTuple):
     @property
     def rows(self) -> int:
         return self.devices * self.each
+
+    @property
+    def start(self) -> datetime:
+        """The time of the first readings."""
+        return self.end - (self.each - 1) * self.every
+
+    def ticks_before(self, moment: datetime) -> int:
+        """How many readings each device said before."""
+        return min(max(0, -((self.start - moment) // self.every)), self.each)
 
     def uid(self, number: int) -> str:
         return f"dev-{number:05}"
@@ -96,40 +114,47 @@ def fill(bench: Bench, database: str, made: History) -> None:
         check=True,
     )
     with bench.connect(database) as connection:
-        make_partitions(connection, made.end)
+        connection.execute("SET maintenance_work_mem = '512MB'; SET work_mem = '512MB'")
         connection.execute(NUMBERED)
-        insert(connection, PLATFORM, made)
+        connection.execute(PAYLOADS)
+        last = partitions.week_of(made.end) + partitions.WEEK
+        for back in range(WEEKS + 1):
+            fill_week(connection, last - back * partitions.WEEK, made)
         connection.execute(STATES)
         connection.execute("VACUUM ANALYZE")
+
+
+def fill_week(connection: Connection, week: date, made: History) -> None:
+    """Makes the partition of `week`, with those readings that lie in it."""
+    table = sql.Identifier(partitions.name_of(week))
+    parent = sql.Identifier(partitions.TABLE)
+    bounds = [datetime.combine(day, time(), UTC) for day in (week, week + partitions.WEEK)]
+    # Reads do not see the difference, and logging so many rows would take longer than they do.
+    make = sql.SQL("CREATE UNLOGGED TABLE {} (LIKE {} INCLUDING DEFAULTS)").format(table, parent)
+    connection.execute(make)
+    insert(connection, sql.SQL(WEEK).format(table=table), made, *map(made.ticks_before, bounds))
+    connection.execute(
+        sql.SQL("ALTER TABLE {} ATTACH PARTITION {} FOR VALUES FROM ({}) TO ({})").format(
+            parent, table, *map(sql.Literal, bounds)
+        )
+    )
 
 
 def fill_baseline(bench: Bench, database: str, made: History) -> None:
     """The same for the service before, which made its tables when it started."""
     with bench.connect(database) as connection:
         connection.execute(BASELINE_DEVICES, [made.devices])
-        insert(connection, BASELINE, made)
+        connection.execute(PAYLOADS)
+        insert(connection, sql.SQL(BASELINE), made, 0, made.each)
         connection.execute("VACUUM ANALYZE")
 
 
-def make_partitions(connection: Connection, end: datetime) -> None:
-    """Those of WEEKS weeks and of the next one, as far as they are missing."""
-    for back in range(-1, WEEKS):
-        week = partitions.week_of(end) - back * partitions.WEEK
-        connection.execute(
-            sql.SQL(
-                "CREATE TABLE IF NOT EXISTS {} PARTITION OF {} FOR VALUES FROM ({}) TO ({})"
-            ).format(
-                sql.Identifier(partitions.name_of(week)),
-                sql.Identifier(partitions.TABLE),
-                sql.Literal(f"{week}T00:00Z"),
-                sql.Literal(f"{week + partitions.WEEK}T00:00Z"),
-            )
-        )
-
-
-def insert(connection: Connection, statement: str, made: History) -> None:
-    """In chunks, so that no transaction grows without bounds."""
-    for first in range(0, made.rows, CHUNK):
-        last = min(first + CHUNK, made.rows) - 1
-        values = {"devices": made.devices, "rows": made.rows, "every": made.every, "end": made.end}
-        connection.execute(statement, {**values, "first": first, "last": last})
+def insert(
+    connection: Connection, statement: sql.Composable, made: History, first: int, end: int
+) -> None:
+    """What all devices said from the `first` time on and before the time `end`."""
+    values = {"devices": made.devices, "start": made.start, "every": made.every}
+    stop = end * made.devices
+    for number in range(first * made.devices, stop, CHUNK):
+        last = min(number + CHUNK, stop) - 1
+        connection.execute(statement, {**values, "first": number, "last": last})

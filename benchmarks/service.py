@@ -6,7 +6,7 @@ import re
 import secrets
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from benchmarks.bench import ROOT, Bench
@@ -15,6 +15,8 @@ from benchmarks.process import Process
 from tests.servers import free_port, wait_for_port
 
 HOST = "127.0.0.1"
+PATIENCE_SECONDS = 300
+BLOCK = 1024 * 1024
 COMMAND = re.compile(r"^CMD (\[.*?\])", re.MULTILINE | re.DOTALL)
 
 
@@ -52,17 +54,30 @@ class Service:
     def get(self, path: str, token: str) -> bytes:
         return self._request("GET", path, None, {"Authorization": f"Bearer {token}"})
 
+    def count_lines(self, path: str, token: str) -> int:
+        """Reads an answer of any size, and keeps none of it."""
+        with self._answer("GET", path, None, {"Authorization": f"Bearer {token}"}) as response:
+            blocks = iter(lambda: response.read(BLOCK), b"")
+            return sum(block.count(b"\n") for block in blocks)
+
     def _request(self, method: str, path: str, body: str | None, head: dict[str, str]) -> bytes:
-        connection = http.client.HTTPConnection(HOST, self.port, timeout=120)
-        connection.request(method, path, body, head)
-        with connection.getresponse() as response:
-            answer = response.read()
-        if response.status != http.client.OK:
-            raise RuntimeError(
-                f"{method} {path} of {self.name} says {response.status}: {answer[:500]!r}\n"
-                f"{self._log.read_text()[-2000:]}"
-            )
-        return answer
+        with self._answer(method, path, body, head) as response:
+            return response.read()
+
+    @contextmanager
+    def _answer(
+        self, method: str, path: str, body: str | None, head: dict[str, str]
+    ) -> Iterator[http.client.HTTPResponse]:
+        connection = http.client.HTTPConnection(HOST, self.port, timeout=PATIENCE_SECONDS)
+        with closing(connection):
+            connection.request(method, path, body, head)
+            response = connection.getresponse()
+            if response.status != http.client.OK:
+                raise RuntimeError(
+                    f"{method} {path} of {self.name}: {response.status} {response.read(500)!r}\n"
+                    f"{self._log.read_text()[-2000:]}"
+                )
+            yield response
 
 
 def platform(bench: Bench, database: str) -> Service:
