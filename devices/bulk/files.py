@@ -1,0 +1,172 @@
+"""Files of devices, CSV and JSON: read row by row into fields, and written so that reading gives
+back exactly what was written."""
+
+import csv
+import json
+import re
+from collections.abc import Iterable, Iterator
+from io import StringIO
+from itertools import islice
+from typing import Any, NamedTuple
+
+import orjson
+from rest_framework.exceptions import ParseError
+
+from accounts.rest import JSONRow
+from devices.models import DeviceQuerySet
+
+COLUMNS = ["device_uid", "name", "tenant", "type", "is_enabled", "labels"]
+SOURCES = ["device_uid", "name", "tenant__slug", "type__name", "is_enabled", "labels"]
+LARGEST_FILE = 32 * 1024 * 1024
+MOST_ROWS = 100_000
+CHUNK = 2_000
+
+# A spreadsheet takes what begins so for a formula, and formulas can send data away (OWASP). Such a
+# cell gets an apostrophe; one more if it looks like that already, so that reading can undo it.
+FORMULA = re.compile(r"'*[=+\-@\t\r\n＝＋－＠]")  # noqa: RUF001
+BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
+
+
+class FileError(ParseError):
+    """The file as a whole cannot be read; the text says what to do about it."""
+
+
+class Row(NamedTuple):
+    """What a file says of one device.
+
+    `line` is where it begins in a CSV file, and its place in a JSON array, from 1. A `fault` says
+    why the fields cannot be told apart.
+    """
+
+    line: int
+    fields: Any
+    fault: str = ""
+
+
+def read_csv(raw: bytes) -> list[Row]:
+    """The rows of a CSV file in UTF-8 whose first line names the columns."""
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise FileError(f"Byte {error.start} is not UTF-8. Save the file as UTF-8.") from error
+    lines = csv_lines(text)
+    _, columns = next(lines, (1, []))
+    check_columns(columns)
+    return limited(csv_row(line, columns, cells) for line, cells in lines)
+
+
+def read_json(elements: Any) -> list[Row]:
+    """The rows in the value of a JSON file, which has to be an array."""
+    if not isinstance(elements, list):
+        raise FileError("Send an array of devices.")
+    return limited(Row(place, fields) for place, fields in enumerate(elements, 1))
+
+
+def limited(rows: Iterable[Row]) -> list[Row]:
+    found: list[Row] = []
+    for row in rows:
+        if len(found) == MOST_ROWS:
+            raise FileError(f"There are more than {MOST_ROWS:,} devices. Split the file.")
+        found.append(row)
+    return found
+
+
+def csv_lines(text: str) -> Iterator[tuple[int, list[str]]]:
+    """The rows of a CSV text that are not empty, each with the line on which it begins."""
+    reader = csv.reader(StringIO(text, newline=""), strict=True)
+    begins = 1
+    try:
+        for cells in reader:
+            if cells:
+                yield begins, cells
+            begins = reader.line_num + 1
+    except csv.Error as error:
+        raise FileError(f"Line {begins} is not CSV: {error}. Check its quotes.") from error
+
+
+def check_columns(columns: list[str]) -> None:
+    possible = f"Possible, separated by commas: {','.join(COLUMNS)}."
+    for column in columns:
+        if column not in COLUMNS:
+            raise FileError(f"There is no column “{column[:80]}” to set. {possible}")
+        if columns.count(column) > 1:
+            raise FileError(f"There are two columns “{column}”. Remove one.")
+    if "device_uid" not in columns:
+        raise FileError(f"The first line has to name the columns, with device_uid. {possible}")
+
+
+def csv_row(line: int, columns: list[str], cells: list[str]) -> Row:
+    if len(cells) != len(columns):
+        fault = f"The row has {len(cells)} cells, the first line of the file {len(columns)}."
+        return Row(line, {}, fault)
+    pairs = zip(columns, map(without_apostrophe, cells), strict=True)
+    return Row(line, {column: value_of(column, cell) for column, cell in pairs})
+
+
+def value_of(column: str, cell: str) -> Any:
+    """What a cell means. What has no meaning stays as it is, to be refused like any wrong value."""
+    if column == "type":
+        return cell or None
+    if column == "is_enabled":
+        return BOOLEANS.get(cell.strip().lower(), cell)
+    if column == "labels":
+        return labels_of(cell)
+    return cell
+
+
+def labels_of(cell: str) -> Any:
+    if not cell.strip():
+        return {}
+    try:
+        labels = orjson.loads(cell)
+    except orjson.JSONDecodeError:
+        return cell
+    # Deeper brackets are an error anyway, and too deep for others to find out.
+    is_deep = not isinstance(labels, dict) or any(
+        isinstance(value, dict | list) for value in labels.values()
+    )
+    return cell if is_deep else labels
+
+
+def with_apostrophe(cell: str) -> str:
+    return f"'{cell}" if FORMULA.match(cell) else cell
+
+
+def without_apostrophe(cell: str) -> str:
+    return cell[1:] if cell.startswith("'") and FORMULA.match(cell) else cell
+
+
+def write_csv(devices: DeviceQuerySet) -> Iterator[bytes]:
+    """The file that `read_csv` reads, a chunk of devices at a time."""
+    yield csv_text([COLUMNS])
+    for rows in chunks(devices.values_list(*SOURCES).iterator(CHUNK)):
+        yield csv_text(map(cells_of, rows))
+
+
+def cells_of(values: tuple[Any, ...]) -> list[str]:
+    uid, name, tenant, type_name, is_enabled, labels = values
+    enabled = "true" if is_enabled else "false"
+    texts = uid, name, tenant, type_name or "", enabled, json.dumps(labels, ensure_ascii=False)
+    return [with_apostrophe(text) for text in texts]
+
+
+def csv_text(rows: Iterable[list[str]]) -> bytes:
+    text = StringIO(newline="")
+    csv.writer(text).writerows(rows)
+    return text.getvalue().encode()
+
+
+def write_json(devices: DeviceQuerySet) -> Iterator[bytes]:
+    """The array that `read_json` reads, a chunk of devices at a time."""
+    row = JSONRow(**dict(zip(COLUMNS, SOURCES, strict=True)))
+    texts = devices.annotate(row=row).values_list("row", flat=True).iterator(CHUNK)
+    before = "["
+    for rows in chunks(texts):
+        yield (before + ",\n".join(rows)).encode()
+        before = ",\n"
+    yield b"[]\n" if before == "[" else b"]\n"
+
+
+def chunks(rows: Iterator[Any]) -> Iterator[list[Any]]:
+    while chunk := list(islice(rows, CHUNK)):
+        yield chunk
