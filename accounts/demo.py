@@ -5,7 +5,6 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth.backends import BaseBackend
 from django.core.exceptions import ValidationError
-from django.core.validators import validate_email
 from django.db import IntegrityError, transaction
 from django.http import HttpRequest
 
@@ -47,7 +46,7 @@ def find_or_make(email: str) -> User | None:
     except User.DoesNotExist:
         pass
     try:
-        validate_email(email)
+        User._meta.get_field("email").run_validators(email)
         tenant, _ = Tenant.objects.get_or_create(slug=TENANT, defaults={"name": TENANT})
         with transaction.atomic():
             return User.objects.create_user(email, tenant=tenant, role=Role.OPERATOR)

@@ -7,6 +7,7 @@ from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError as DjangoValidationError
 from drf_spectacular.utils import OpenApiExample, extend_schema_serializer
 from rest_framework import serializers
+from rest_framework.exceptions import PermissionDenied
 
 from accounts.fields import SentOnly, TenantField
 from accounts.models import Tenant, User, validate_slug
@@ -187,6 +188,8 @@ class UserSerializer(StrictFields, SentOnly):
         me = person(self.context["request"])
         if self.instance is None:
             attrs.setdefault("tenant", me.tenant)
+        elif self.instance.role not in grantable_by(me):
+            raise PermissionDenied("The person has more rights than you. Ask them, or an admin.")
         if self.instance == me:
             self._keep_own(attrs)
         if "tenant" in attrs and not attrs["tenant"] and not self._is_of_staff():

@@ -5,7 +5,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from django.apps import apps
 
+from iotplatform.checks import check_tokens
 from tests.iotplatform.processes import ROOT, environment, manage
 from tests.servers import free_port
 
@@ -51,9 +53,11 @@ def test_every_wrong_value_is_reported_at_once() -> None:
         "MQTT__CA": "/nowhere/ca.pem",
         "LOG_LEVEL": "loud",
         "AUTH_DEMO": "1",
+        "NUM_PROXIES": "-1",
     }
     output = manage("check", **{**PRODUCTION, **wrong}).stdout
-    assert ids(output) == {"E001", "E002", "E003", "E004", "E005", "E006", "E014", "W001"}
+    numbers = {"E001", "E002", "E003", "E004", "E005", "E006", "E007", "E014", "W001"}
+    assert ids(output) == numbers
     assert all(name in output for name in wrong)
 
 
@@ -113,3 +117,10 @@ def test_gunicorn_refuses_to_serve_what_check_refuses() -> None:
     )
     assert gunicorn.returncode != 0
     assert "ALLOWED_HOSTS is empty" in gunicorn.stderr
+
+
+def test_without_the_list_of_ended_tokens_nothing_starts(monkeypatch) -> None:
+    assert check_tokens() == []
+    monkeypatch.setattr(apps, "is_installed", lambda name: False)
+    (error,) = check_tokens()
+    assert (error.id, error.is_serious()) == ("iotplatform.E008", True)

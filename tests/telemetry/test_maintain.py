@@ -4,9 +4,12 @@ from datetime import UTC, datetime, timedelta
 from io import StringIO
 
 import pytest
+from django.contrib.sessions.models import Session
 from django.core.management import call_command
 from django.db import connection
+from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, OutstandingToken
 
+from accounts.models import LoginAttempt
 from devices.models import Device, DeviceState
 from telemetry import partitions
 from telemetry.ingest import store
@@ -45,6 +48,19 @@ def test_history_is_left_alone():
 def test_missing_weeks_are_made():
     connection.cursor().execute(f"DROP TABLE {partitions.name_of(partitions.existing()[-1])}")
     assert "weeks ahead: 1 made" in maintain()
+
+
+def test_what_ran_out_is_deleted():
+    soon = datetime.now(UTC) + timedelta(hours=1)
+    for at in (soon, soon - timedelta(days=2)):
+        LoginAttempt.objects.create(account="a", address="192.0.2.1", at=at)
+        token = OutstandingToken.objects.create(jti=f"{at}", token="t", expires_at=at)
+        BlacklistedToken.objects.create(token=token)
+        Session.objects.create(session_key=f"{at}", expire_date=at)
+    done = maintain()
+    for what in ("old attempts to log in", "refresh tokens that ran out", "sessions that ran out"):
+        assert f"{what}: 1 deleted" in done
+    assert BlacklistedToken.objects.get().token.jti == f"{soon}"
 
 
 def test_receipts_are_pruned_by_age():

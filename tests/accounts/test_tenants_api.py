@@ -1,0 +1,95 @@
+"""/tenants: platform staff make them; a tenant's admin sees and renames their own."""
+
+import pytest
+from django.contrib.admin.models import LogEntry
+
+from accounts.models import Tenant
+from tests import cast as people
+
+NEW = {"slug": "Acme.Hanoi-1", "name": "Acme Ltd"}
+
+
+def slugs(answer) -> list[str]:
+    assert answer.status_code == 200, answer.content
+    return [tenant["slug"] for tenant in answer.json()]
+
+
+def test_staff_see_all_of_them_and_an_admin_their_own(cast):
+    assert slugs(people.api(cast.staff).get("/tenants")) == ["other", "t0"]
+    assert slugs(people.api(cast.admin).get("/tenants/")) == ["t0"]
+
+
+@pytest.mark.parametrize("who", ["viewer", "operator"])
+def test_others_see_none(cast, who):
+    assert people.api(getattr(cast, who)).get("/tenants").status_code == 403
+    assert people.api(getattr(cast, who)).get("/tenants/t0").status_code == 403
+
+
+def test_staff_make_one(cast):
+    client = people.api(cast.staff)
+    answer = client.post("/tenants", NEW)
+    assert (answer.status_code, answer.json()) == (201, NEW)
+    assert client.get(answer["Location"]).json() == NEW
+    assert LogEntry.objects.get().get_change_message() == "Added."
+
+
+def test_an_admin_makes_and_deletes_none(cast):
+    assert people.api(cast.admin).post("/tenants", NEW).status_code == 403
+    assert people.api(cast.admin).delete("/tenants/t0").status_code == 403
+    assert set(Tenant.objects.all()) == {cast.t0, cast.other}
+
+
+@pytest.mark.parametrize("slug", ["a/b", "+", "#", "a b", "ü", "", "x" * 129])
+def test_a_slug_that_is_no_level_of_a_topic_is_refused(cast, slug):
+    answer = people.api(cast.staff).post("/tenants", NEW | {"slug": slug})
+    assert answer.status_code == 400
+    assert {error["field"] for error in answer.json()["errors"]} == {"slug"}
+
+
+def test_a_slug_that_is_taken_is_a_conflict(cast):
+    answer = people.api(cast.staff).post("/tenants", NEW | {"slug": "t0"})
+    assert (answer.status_code, answer.json()["code"]) == (409, "conflict")
+    assert people.api(cast.staff).post("/tenants", NEW | {"slug": "T0"}).status_code == 201
+
+
+@pytest.mark.parametrize("name", ["", " ", None, "x" * 256])
+def test_a_tenant_has_a_name(cast, name):
+    answer = people.api(cast.staff).post("/tenants", NEW | {"name": name})
+    assert answer.json()["errors"][0]["field"] == "name"
+
+
+def test_an_admin_renames_their_own(cast):
+    answer = people.api(cast.admin).patch("/tenants/t0", {"name": "Acme"})
+    assert answer.json() == {"slug": "t0", "name": "Acme"}
+    assert LogEntry.objects.get().get_change_message() == "Changed name."
+
+
+def test_another_tenant_does_not_exist(cast):
+    client = people.api(cast.admin)
+    assert client.get("/tenants/other").status_code == 404
+    assert client.patch("/tenants/other", {"name": "Mine"}).status_code == 404
+    assert Tenant.objects.get(slug="other").name == "Other Ltd"
+
+
+def test_a_slug_never_changes(cast):
+    client = people.api(cast.staff)
+    answer = client.patch("/tenants/t0", {"slug": "t1"})
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (400, "slug")
+    assert client.patch("/tenants/t0", {"slug": "t0", "name": "Same"}).status_code == 200
+
+
+def test_an_empty_one_is_deleted(cast):
+    client = people.api(cast.staff)
+    client.post("/tenants", NEW)
+    assert client.delete(f"/tenants/{NEW['slug']}").status_code == 204
+    assert client.get(f"/tenants/{NEW['slug']}").status_code == 404
+
+
+def test_one_with_users_or_devices_is_not(cast):
+    Tenant.objects.create(slug="users", name="n").users.add(cast.viewer)
+    people.device("of-devices", Tenant.objects.create(slug="devices", name="n"))
+    for slug in ("users", "devices"):
+        answer = people.api(cast.staff).delete(f"/tenants/{slug}")
+        assert (answer.status_code, answer.json()["code"]) == (409, "conflict")
+        assert Tenant.objects.filter(slug=slug).exists()
+    assert not LogEntry.objects.exists()
