@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import Direction
 from rest_framework import serializers
@@ -14,6 +15,16 @@ Endpoint = tuple[str, str, str, Any]
 def without_slash(endpoints: list[Endpoint]) -> list[Endpoint]:
     """Every address also takes a slash at its end; the document has the shorter form."""
     return [(path.rstrip("/"), *rest) for path, *rest in endpoints]
+
+
+class TokenScheme(OpenApiAuthenticationExtension):
+    """How an access token is sent."""
+
+    target_class = "accounts.authentication.TokenAuthentication"
+    name = "token"
+
+    def get_security_definition(self, auto_schema: AutoSchema) -> dict[str, Any]:
+        return {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
 
 
 class FaultSerializer(serializers.Serializer):

@@ -97,7 +97,8 @@ def test_a_disabled_user_is_out_at_once(ann, tokens):
     people.api(User.objects.get(email="admin@t0.example")).patch(
         f"/users/{ann.pk}", {"is_active": False}
     )
-    assert not is_good(tokens["access_token"])
+    answer = with_token(tokens["access_token"]).get("/devices")
+    assert (answer.status_code, answer.json()["code"]) == (401, "user_inactive")
     assert refresh(tokens["refresh_token"]).status_code == 401
 
 
