@@ -15,6 +15,7 @@ from rest_framework.viewsets import GenericViewSet
 from accounts.conflicts import Conflict, conflicts
 from accounts.models import SLUG_PATTERN
 from accounts.rest import json_array, person
+from devices import listing
 from devices.filters import DeviceFilters
 from devices.models import TAKEN, TYPE_TAKEN, Device, DeviceQuerySet, DeviceType
 from devices.serializers import (
@@ -39,13 +40,18 @@ class DeviceViewSet(GenericViewSet):
     lookup_value_regex = SLUG_PATTERN
 
     def get_queryset(self) -> DeviceQuerySet:
-        return Device.objects.visible_to(person(self.request)).order_by("device_uid")
+        return listing.all_of(person(self.request))
 
     @extend_schema(summary="List devices", responses=DeviceSerializer(many=True))
     def list(self, request: Request) -> Response:
         """The devices of your tenant; for platform staff those of all tenants."""
-        devices: Any = self.filter_queryset(self.get_queryset())
-        page = self.paginate_queryset(devices.as_json())
+        pages: Any = self.paginator
+        if set(request.query_params) <= {"limit"}:
+            pages.begin(request, listing.ORDER)
+            page = pages.end(listing.first_of(person(request), pages.limit + 1))
+        else:
+            devices: Any = self.filter_queryset(self.get_queryset())
+            page = self.paginate_queryset(devices.as_json())
         return self.get_paginated_response(json_array(page))
 
     @extend_schema(summary="Create a device", responses={201: DeviceSerializer})
