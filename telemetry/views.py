@@ -1,21 +1,51 @@
 """Readings over the API."""
 
+from collections.abc import Iterator
 from datetime import datetime
+from itertools import chain
 from typing import Any
 
-from drf_spectacular.utils import extend_schema
+import orjson
+from django.http import StreamingHttpResponse
+from django.shortcuts import get_object_or_404
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiExample, extend_schema
+from rest_framework.decorators import action
 from rest_framework.exceptions import NotFound
 from rest_framework.generics import GenericAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.viewsets import GenericViewSet
 
-from accounts.rest import json_array, person
+from accounts.conflicts import Conflict
+from accounts.rest import ByRole, QueryParameters, StrictFields, json_array, person
+from devices.bulk.views import FileNegotiation
 from devices.models import Device
+from telemetry import examples, export
 from telemetry.history import History, Place
-from telemetry.models import Telemetry
-from telemetry.serializers import ORDERS, ReadingSerializer, ReadingsQuery
+from telemetry.models import RejectedMessage, RejectedMessageQuerySet, Telemetry
+from telemetry.replay import replay
+from telemetry.representation import as_json, with_keys, with_latest
+from telemetry.serializers import (
+    ORDERS,
+    ExportQuery,
+    KeySerializer,
+    LatestQuery,
+    ReadingSerializer,
+    ReadingsQuery,
+    RejectedQuery,
+    RejectedSerializer,
+    RejectedWholeSerializer,
+    ReplayedSerializer,
+    SeriesQuery,
+    SeriesSerializer,
+)
+from telemetry.series import series
 
 NO_DEVICE = "There is no such device, or you may not see it."
+CSV = "text/csv"
+NDJSON = "application/x-ndjson"
+LATEST = {"type": "object", "additionalProperties": {"$ref": "#/components/schemas/LatestValue"}}
 
 
 class ReadingsView(GenericAPIView):
@@ -52,3 +82,210 @@ def place(cursor: Any) -> Place | None:
         return None
     ts, number = cursor.values
     return Place(datetime.fromisoformat(ts), number)
+
+
+class LatestView(GenericAPIView):
+    queryset = Telemetry.objects.all()
+    filter_backends = []
+    pagination_class = None
+
+    @extend_schema(
+        operation_id="telemetry_latest",
+        summary="The newest value of each key",
+        parameters=[LatestQuery],
+        responses={200: LATEST},
+        examples=[OpenApiExample("Two keys", examples.LATEST, response_only=True)],
+    )
+    def get(self, request: Request, device_uid: str) -> Response:
+        """Each key moves by the times of its own readings: one that came late changes nothing."""
+        keys = LatestQuery.read(request).get("keys")
+        devices = Device.objects.visible_to(person(request))
+        return Response(json_of(with_latest(devices, keys), device_uid))
+
+
+class KeysView(GenericAPIView):
+    queryset = Telemetry.objects.all()
+    filter_backends = []
+    pagination_class = None
+
+    @extend_schema(
+        operation_id="telemetry_keys",
+        summary="The keys that a device sends",
+        responses=KeySerializer(many=True),
+    )
+    def get(self, request: Request, device_uid: str) -> Response:
+        """In alphabetical order, with type and time of the newest value.
+
+        A device that sends more than 256 KiB of different keys starts over with those of its newest
+        reading.
+        """
+        QueryParameters.read(request)
+        devices = Device.objects.visible_to(person(request))
+        return Response(json_of(with_keys(devices), device_uid))
+
+
+class SeriesView(GenericAPIView):
+    queryset = Telemetry.objects.all()
+    filter_backends = []
+    pagination_class = None
+
+    @extend_schema(
+        operation_id="telemetry_series",
+        summary="Numbers over time",
+        parameters=[SeriesQuery],
+        responses=SeriesSerializer,
+    )
+    def get(self, request: Request, device_uid: str) -> Response:
+        """Aggregates of the readings in steps of equal length, for a chart.
+
+        Every step is listed; where nothing was read it has null, and a count of 0. True and false
+        count as 1 and 0, values that are no numbers are left out. The first and the last step are
+        cut by `from` and `to`, by default the last 24 hours. At most 10,000 points, which are steps
+        times keys.
+        """
+        query = SeriesQuery.read(request)
+        device = device_of(request, device_uid)
+        made = series(device, query["keys"], query["steps"], query["agg"])
+        # Sums are Decimals.
+        return Response(orjson.dumps(made, default=float))
+
+
+class ExportView(GenericAPIView):
+    queryset = Telemetry.objects.all()
+    filter_backends = []
+    pagination_class = None
+    content_negotiation_class = FileNegotiation
+
+    @extend_schema(
+        operation_id="telemetry_export",
+        summary="History as a file",
+        parameters=[ExportQuery],
+        responses={(200, CSV): OpenApiTypes.STR, (200, NDJSON): OpenApiTypes.STR},
+        examples=[
+            OpenApiExample("CSV", examples.CSV, media_type=CSV, response_only=True),
+            OpenApiExample("NDJSON", examples.NDJSON, media_type=NDJSON, response_only=True),
+        ],
+    )
+    def get(self, request: Request, device_uid: str) -> StreamingHttpResponse:
+        """All readings of the time range, oldest first, sent while they are read.
+
+        CSV has the columns `ts`, `msg_id` and one for each key; what a spreadsheet would take for
+        a formula has an apostrophe before it. NDJSON has a line for each reading, the same record
+        as the list of readings. A file that cannot be finished ends in a broken connection.
+        """
+        query = ExportQuery.read(request)
+        device = device_of(request, device_uid)
+        readings = Telemetry.objects.of(device).between(query.get("from"), query.get("to"))
+        if query["as"] == "csv":
+            keys = query.get("keys") or keys_of(request, device_uid)
+            return file(request, export.as_csv(readings, keys), f"{device_uid}.csv", CSV)
+        lines = export.as_ndjson(as_json(readings, device.device_uid, query.get("keys")))
+        return file(request, lines, f"{device_uid}.ndjson", NDJSON)
+
+
+def device_of(request: Request, device_uid: str) -> Device:
+    """The device, if whoever asks may see it."""
+    return get_object_or_404(Device.objects.visible_to(person(request)), device_uid=device_uid)
+
+
+def json_of(devices: Any, device_uid: str) -> bytes:
+    """The annotation `json` of one of `devices`."""
+    found: str = get_object_or_404(devices.values_list("json", flat=True), device_uid=device_uid)
+    return found.encode()
+
+
+def keys_of(request: Request, device_uid: str) -> list[str]:
+    devices = with_keys(Device.objects.visible_to(person(request)))
+    return [each["key"] for each in orjson.loads(json_of(devices, device_uid))]
+
+
+def file(
+    request: Request, blocks: Iterator[bytes], name: str, content_type: str
+) -> StreamingHttpResponse:
+    """A file to be saved, under a name that every system takes.
+
+    Its beginning is made first: a fault then is an answer of its own and not half a file.
+    """
+    # For the headers alone a server would still have all of it made.
+    content = () if request.method == "HEAD" else chain([next(blocks)], blocks)
+    headers = {"Content-Disposition": f'attachment; filename="{name.replace(":", "-")}"'}
+    return StreamingHttpResponse(
+        content, content_type=f"{content_type}; charset=utf-8", headers=headers
+    )
+
+
+class MayDeal(ByRole):
+    """To replay and to resolve is to change a rejected message."""
+
+    perms_map = ByRole.perms_map | {"POST": ByRole.perms_map["PATCH"]}
+
+
+class RejectedViewSet(GenericViewSet):
+    """Messages that could not be stored."""
+
+    queryset = RejectedMessage.objects.all()
+    permission_classes = [MayDeal]
+    serializer_class = RejectedSerializer
+    filter_backends = []
+    page_limit = 100
+    lookup_value_regex = "[0-9a-fA-F-]{36}"
+
+    def get_queryset(self) -> RejectedMessageQuerySet:
+        rejected = RejectedMessage.objects.visible_to(person(self.request))
+        return rejected.select_related("tenant")
+
+    @extend_schema(
+        summary="List rejected messages",
+        parameters=[RejectedQuery],
+        responses=RejectedSerializer(many=True),
+    )
+    def list(self, request: Request) -> Response:
+        """Newest first, without their payloads."""
+        query = RejectedQuery.read(request, ignore=("limit", "cursor"))
+        page = self.paginate_queryset(matching(self.get_queryset().defer("payload"), query))
+        return self.get_paginated_response(RejectedSerializer(page, many=True).data)
+
+    @extend_schema(summary="Read a rejected message", responses=RejectedWholeSerializer)
+    def retrieve(self, request: Request, pk: str) -> Response:
+        """As it came, with its payload."""
+        QueryParameters.read(request)
+        return Response(RejectedWholeSerializer(self.get_object()).data)
+
+    @extend_schema(summary="Replay a rejected message", request=None, responses=ReplayedSerializer)
+    @action(detail=True, methods=["post"])
+    def replay(self, request: Request, pk: str) -> Response:
+        """Sends it through the same door again, once whatever was wrong with it is mended.
+
+        `stored` and `duplicate` (it was stored before) resolve it; `rejected` leaves it open, with
+        the reason that holds now. 409 if it is resolved already.
+        """
+        nothing_in(request)
+        rejected = self.get_object()
+        if rejected.resolved_at:
+            raise Conflict("It is dealt with already. There is nothing to replay.")
+        outcome = replay(rejected)
+        return Response({"outcome": outcome, **RejectedSerializer(rejected).data})
+
+    @extend_schema(
+        summary="Mark a rejected message as dealt with", request=None, responses=RejectedSerializer
+    )
+    @action(detail=True, methods=["post"])
+    def resolve(self, request: Request, pk: str) -> Response:
+        """It leaves the list of open ones and is not stored. Doing it twice changes nothing."""
+        nothing_in(request)
+        self.get_queryset().filter(pk=self.get_object().pk).resolve()
+        return Response(RejectedSerializer(self.get_object()).data)
+
+
+def matching(rejected: RejectedMessageQuerySet, query: dict[str, Any]) -> RejectedMessageQuerySet:
+    lookups = {"from": "received_at__gte", "to": "received_at__lt"}
+    lookups |= {name: name for name in ("device_uid", "reason")}
+    if "state" in query:
+        rejected = rejected.open() if query["state"] == "open" else rejected.resolved()
+    return rejected.filter(**{lookups[name]: query[name] for name in lookups if name in query})
+
+
+def nothing_in(request: Request) -> None:
+    """Refuses a body with fields, and parameters, where there are none to give."""
+    QueryParameters.read(request)
+    StrictFields(data=request.data).is_valid(raise_exception=True)

@@ -1,0 +1,47 @@
+"""Answers about readings and rejected messages, as the OpenAPI document shows them."""
+
+READING = {
+    "device_uid": "dev-01",
+    "payload": {"temp": 21.5, "hum": 40.2},
+    "ts": "2026-01-14T12:00:00+00:00",
+    "msg_id": "1042",
+}
+LATEST = {
+    "hum": {"value": 40.2, "ts": "2026-01-14T12:00:00+00:00"},
+    "temp": {"value": 21.5, "ts": "2026-01-14T12:00:00+00:00"},
+}
+KEY = {"key": "temp", "type": "number", "ts": "2026-01-14T12:00:00+00:00"}
+SERIES = {
+    "device_uid": "dev-01",
+    "from": "2026-01-14T12:00:00+00:00",
+    "to": "2026-01-14T12:15:00+00:00",
+    "interval": 300,
+    "ts": [
+        "2026-01-14T12:00:00+00:00",
+        "2026-01-14T12:05:00+00:00",
+        "2026-01-14T12:10:00+00:00",
+    ],
+    "series": {"temp": {"avg": [21.5, None, 21.75], "count": [60, 0, 58]}},
+}
+CSV = "ts,msg_id,hum,temp\r\n2026-01-14T12:00:00+00:00,1042,40.2,21.5\r\n"
+NDJSON = (
+    '{"device_uid": "dev-01", "payload": {"hum": 40.2, "temp": 21.5}, '
+    '"ts": "2026-01-14T12:00:00+00:00", "msg_id": "1042"}\n'
+)
+REJECTED = {
+    "id": "6f1ed002-ab55-5a0e-8d5c-1f1d6a9e2b11",
+    "tenant": "t0",
+    "device_uid": "dev-01",
+    "received_at": "2026-01-14T12:00:00Z",
+    "topic": "t0/devices/dev-01/telemetry",
+    "size": 13,
+    "reason": "not_finite",
+    "detail": "NaN is not JSON.",
+    "resolved_at": None,
+}
+REJECTED_WHOLE = {
+    **REJECTED,
+    "payload": '{"temp": NaN}',
+    "payload_base64": "eyJ0ZW1wIjogTmFOfQ==",
+}
+REPLAYED = {"outcome": "stored", **REJECTED, "resolved_at": "2026-01-14T12:30:00Z"}
