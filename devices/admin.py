@@ -10,6 +10,7 @@ from django.forms import JSONField, ModelChoiceField, ModelForm
 from django.forms.fields import InvalidJSONInput
 from django.http import HttpRequest
 from django.template.loader import render_to_string
+from django.urls import URLPattern
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
 from unfold.contrib.filters.admin import (
@@ -22,6 +23,7 @@ from unfold.decorators import display
 from unfold.widgets import UnfoldAdminTextareaWidget
 
 from accounts.admin import TenantScopedAdmin, coloured, moment, person
+from devices.bulk import console
 from devices.models import TAKEN, Device, DeviceQuerySet, DeviceState, DeviceType, Session
 
 SESSION_COLOURS = {Session.ONLINE: "success", Session.OFFLINE: "danger", Session.UNKNOWN: "info"}
@@ -145,12 +147,16 @@ class DeviceAdmin(OwnTenantAdmin):
     list_select_related = ["tenant", "type", "state"]
     search_fields = ["device_uid", "name"]
     ordering = ["device_uid"]
+    list_before_template = "admin/devices/device/files.html"
     change_form_outer_before_template = "admin/devices/device/links.html"
     state_fields = ["session", "since", "reason", "last_seen", "created", "latest"]
     add_fieldsets = [
         (None, {"fields": ["device_uid", "name", "tenant", "type", "is_enabled", "labels"]})
     ]
     fieldsets = [("State", {"fields": state_fields}), ("Settings", add_fieldsets[0][1])]
+
+    def get_urls(self) -> list[URLPattern]:
+        return [*console.pages(self), *super().get_urls()]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Device | None = None) -> list[str]:
         return [*self.state_fields, "device_uid", "tenant"] if obj else []

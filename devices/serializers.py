@@ -116,7 +116,10 @@ class DeviceSerializer(StrictFields, SentOnly):
         ]  # fmt: skip
         read_only_fields = ["created_at"]
         # That a uid is taken, the database says, also if somebody takes it at the same moment.
-        extra_kwargs = {"device_uid": {"validators": [validate_slug]}}
+        extra_kwargs = {
+            "device_uid": {"validators": [validate_slug]},
+            "is_enabled": {"error_messages": {"invalid": "Use true or false."}},
+        }
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         if not self.instance and "tenant" not in attrs:

@@ -29,8 +29,8 @@ REFUSED = {
     "title": "Bad Request",
     "status": 400,
     "code": "invalid",
-    "detail": "3.is_enabled: Must be a valid boolean.",
-    "errors": [{"field": "3.is_enabled", "code": "invalid", "detail": "Must be a valid boolean."}],
+    "detail": "3.is_enabled: Use true or false.",
+    "errors": [{"field": "3.is_enabled", "code": "invalid", "detail": "Use true or false."}],
     "report": {
         "dry_run": False,
         "created": 0,
@@ -51,7 +51,7 @@ REFUSED = {
                 "outcome": "error",
                 "fields": [],
                 "errors": [
-                    {"field": "is_enabled", "code": "invalid", "detail": "Must be a valid boolean."}
+                    {"field": "is_enabled", "code": "invalid", "detail": "Use true or false."}
                 ],
             },
         ],

@@ -16,7 +16,7 @@ class Outcome(models.TextChoices):
     CREATED = "created"
     UPDATED = "updated"
     UNCHANGED = "unchanged"
-    ERROR = "error"
+    ERROR = "error", "with an error"
 
 
 @dataclass

@@ -10,6 +10,7 @@ from django.db import IntegrityError, transaction
 from rest_framework import serializers
 from rest_framework.exceptions import ErrorDetail, ValidationError
 
+from accounts.conflicts import conflicts
 from accounts.fields import TenantField
 from accounts.models import Tenant, User
 from devices.bulk.files import CHUNK, COLUMNS, Row
@@ -18,6 +19,7 @@ from devices.models import TAKEN, Device, DeviceType
 from devices.serializers import NO_TENANT, NO_TYPE, DeviceSerializer
 
 LONGEST_UID = 128
+BUSY = "Devices of the file are being registered right now. Send it again in a moment."
 Values = dict[str, Any]
 
 
@@ -50,7 +52,8 @@ def import_devices(user: User, rows: list[Row], *, is_dry_run: bool) -> Report:
         return _import(user, rows, is_dry_run)
     except IntegrityError:
         # Meanwhile a device announced itself, or a type was deleted. Now it is seen.
-        return _import(user, rows, is_dry_run)
+        with conflicts(BUSY):
+            return _import(user, rows, is_dry_run)
 
 
 @transaction.atomic

@@ -1,6 +1,7 @@
 """Import and export of devices over the API."""
 
 from collections.abc import Mapping
+from itertools import chain
 from typing import Any
 
 from django.http import StreamingHttpResponse
@@ -149,10 +150,11 @@ class ExportView(GenericAPIView):
         return file_of(self.filter_queryset(self.get_queryset()), kind)
 
 
-def file_of(devices: Any, kind: str) -> StreamingHttpResponse:
+def file_of(devices: Any, kind: str, start: bytes = b"") -> StreamingHttpResponse:
     """The devices as a file to be saved, sent while it is made; `kind` is csv or json."""
     write, content_type = (
         (write_json, JSON) if kind == "json" else (write_csv, f"{CSV}; charset=utf-8")
     )
     headers = {"Content-Disposition": f'attachment; filename="devices.{kind}"'}
-    return StreamingHttpResponse(write(devices), content_type=content_type, headers=headers)
+    content = chain([start], write(devices))
+    return StreamingHttpResponse(content, content_type=content_type, headers=headers)
