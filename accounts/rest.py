@@ -8,6 +8,7 @@ from typing import Any, cast
 from django.db.models import F, Func, QuerySet, TextField, Value
 from drf_spectacular.utils import extend_schema_field
 from rest_framework.exceptions import ErrorDetail, ValidationError
+from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.permissions import DjangoModelPermissions
 from rest_framework.request import Request
 from rest_framework.serializers import DateTimeField, Field, Serializer
@@ -36,6 +37,15 @@ class ByRole(DjangoModelPermissions):
     def _queryset(self, view: Any) -> QuerySet[Any]:
         # Optimization: only its model is asked for, so what a request narrows it to need not be.
         return cast(QuerySet[Any], view.queryset)
+
+
+class FileNegotiation(DefaultContentNegotiation):
+    """What a client accepts does not matter: `as` says what is sent, and errors are JSON."""
+
+    def select_renderer(
+        self, request: Request, renderers: Any, format_suffix: str | None = None
+    ) -> tuple[Any, str]:
+        return renderers[0], renderers[0].media_type
 
 
 class StrictFields(Serializer):

@@ -18,8 +18,7 @@ from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
 from accounts.conflicts import Conflict
-from accounts.rest import ByRole, QueryParameters, StrictFields, json_array, person
-from devices.bulk.views import FileNegotiation
+from accounts.rest import ByRole, FileNegotiation, QueryParameters, StrictFields, json_array, person
 from devices.models import Device
 from telemetry import examples, export
 from telemetry.history import History, Place

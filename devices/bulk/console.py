@@ -113,7 +113,7 @@ class ExportPage(PermissionRequiredMixin, View):
         except IncorrectLookupParameters:
             return redirect("admin:devices_device_changelist")
         # Without it, spreadsheets take a CSV file for something else than UTF-8.
-        return file_of(devices, self.kind, start=BOM_UTF8 if self.kind == "csv" else b"")
+        return file_of(request, devices, self.kind, start=BOM_UTF8 if self.kind == "csv" else b"")
 
 
 def pages(admin: Any) -> list[URLPattern]:

@@ -4,18 +4,17 @@ from collections.abc import Mapping
 from itertools import chain
 from typing import Any
 
-from django.http import StreamingHttpResponse
+from django.http import HttpRequest, StreamingHttpResponse
 from drf_spectacular.utils import OpenApiExample, OpenApiTypes, extend_schema
 from rest_framework import serializers
 from rest_framework.generics import GenericAPIView
-from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.parsers import BaseParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.settings import api_settings
 
 from accounts.faults import TooLarge
-from accounts.rest import ByRole, QueryParameters, person
+from accounts.rest import ByRole, FileNegotiation, QueryParameters, person
 from devices.bulk.examples import CSV_EXPORTED, CSV_FILE, JSON_EXPORTED, JSON_FILE, REFUSED, REPORT
 from devices.bulk.files import LARGEST_FILE, Row, read_csv, read_json, write_csv, write_json
 from devices.bulk.report import RefusalSerializer, Refused, ReportSerializer
@@ -110,15 +109,6 @@ class ExportQuery(QueryParameters):
         return {"as": serializers.ChoiceField(["csv", "json"], default="csv")}
 
 
-class FileNegotiation(DefaultContentNegotiation):
-    """What a client accepts does not matter: `as` says what is sent, and errors are JSON."""
-
-    def select_renderer(
-        self, request: Request, renderers: Any, format_suffix: str | None = None
-    ) -> tuple[Any, str]:
-        return renderers[0], renderers[0].media_type
-
-
 class ExportView(GenericAPIView):
     queryset = Device.objects.all()
     filterset_class = DeviceFilters
@@ -147,14 +137,17 @@ class ExportView(GenericAPIView):
         takes it off again.
         """
         kind = ExportQuery.read(request, ignore=DeviceFilters.base_filters)["as"]
-        return file_of(self.filter_queryset(self.get_queryset()), kind)
+        return file_of(request, self.filter_queryset(self.get_queryset()), kind)
 
 
-def file_of(devices: Any, kind: str, start: bytes = b"") -> StreamingHttpResponse:
+def file_of(
+    request: HttpRequest | Request, devices: Any, kind: str, start: bytes = b""
+) -> StreamingHttpResponse:
     """The devices as a file to be saved, sent while it is made; `kind` is csv or json."""
     write, content_type = (
         (write_json, JSON) if kind == "json" else (write_csv, f"{CSV}; charset=utf-8")
     )
     headers = {"Content-Disposition": f'attachment; filename="devices.{kind}"'}
-    content = chain([start], write(devices))
+    # For the headers alone a server would still have all of it made.
+    content = () if request.method == "HEAD" else chain([start], write(devices))
     return StreamingHttpResponse(content, content_type=content_type, headers=headers)
