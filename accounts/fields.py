@@ -22,6 +22,10 @@ class TenantField(serializers.SlugRelatedField):
     def get_queryset(self) -> Any:
         return Tenant.objects.visible_to(person(self.context["request"]))
 
+    def get_initial(self) -> str | None:
+        tenant = person(self.context["request"]).tenant
+        return tenant.slug if tenant else None
+
     def to_internal_value(self, data: Any) -> Any:
         if not isinstance(data, str):
             self.fail("invalid")

@@ -88,12 +88,16 @@ class DeviceSerializer(StrictFields, SentOnly):
     )
     type = serializers.CharField(
         required=False,
+        initial=None,
         allow_null=True,
         max_length=128,
         help_text="Name of a device type, the tenant's own or a shared one.",
     )
     labels = LabelsField(
-        required=False, validators=[validate_labels], help_text="Always replaced as a whole."
+        required=False,
+        initial={},
+        validators=[validate_labels],
+        help_text="Always replaced as a whole.",
     )
     session = serializers.ChoiceField(
         Session.choices,
@@ -118,7 +122,10 @@ class DeviceSerializer(StrictFields, SentOnly):
         # That a uid is taken, the database says, also if somebody takes it at the same moment.
         extra_kwargs = {
             "device_uid": {"validators": [validate_slug]},
-            "is_enabled": {"error_messages": {"invalid": "Use true or false."}},
+            "is_enabled": {
+                "initial": True,
+                "error_messages": {"invalid": "Use true or false."},
+            },
         }
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
@@ -173,6 +180,7 @@ class DeviceTypeSerializer(StrictFields, SentOnly):
     )
     fields = MeaningsField(  # type: ignore[assignment]
         required=False,
+        initial={},
         validators=[validate_fields],
         help_text="What keys of payloads mean. Always replaced as a whole.",
     )

@@ -42,6 +42,15 @@ class DeviceViewSet(GenericViewSet):
     def get_queryset(self) -> DeviceQuerySet:
         return listing.all_of(person(self.request))
 
+    def get_serializer_class(self) -> Any:
+        return DeviceChangeSerializer if self.action == "partial_update" else DeviceSerializer
+
+    def get_serializer(self, *args: Any, **kwargs: Any) -> Any:
+        # The browsable API asks for a form of changes without saying what is there so far.
+        if self.detail and kwargs == {"instance": None}:
+            kwargs["instance"] = self.get_queryset().filter(**self.kwargs).first()
+        return super().get_serializer(*args, **kwargs)
+
     @extend_schema(summary="List devices", responses=DeviceSerializer(many=True))
     def list(self, request: Request) -> Response:
         """The devices of your tenant; for platform staff those of all tenants."""
@@ -69,19 +78,14 @@ class DeviceViewSet(GenericViewSet):
         """Its settings, its session, and the newest value of each key."""
         return Response(self._json(device_uid))
 
-    @extend_schema(
-        summary="Change a device", request=DeviceChangeSerializer, responses=DeviceSerializer
-    )
+    @extend_schema(summary="Change a device", responses=DeviceSerializer)
     def partial_update(self, request: Request, device_uid: str) -> Response:
         """What is sent changes, the rest stays. Messages of a disabled device are rejected."""
         with conflicts(TAKEN):
             # Nobody may delete it meanwhile: a deleted device cannot be enabled.
             devices = self.get_queryset().select_for_update(no_key=True)
             device = get_object_or_404(devices, device_uid=device_uid)
-            context = self.get_serializer_context()
-            change = DeviceChangeSerializer(
-                device, data=request.data, partial=True, context=context
-            )
+            change = self.get_serializer(device, data=request.data, partial=True)
             change.is_valid(raise_exception=True)
             change.save()
         return Response(self._json(device_uid))
@@ -116,6 +120,10 @@ class DeviceTypeViewSet(GenericViewSet):
         types = DeviceType.objects.visible_to(person(self.request))
         return types.select_related("tenant").order_by("name", "id")
 
+    def get_serializer_class(self) -> Any:
+        changes = self.action == "partial_update"
+        return DeviceTypeChangeSerializer if changes else DeviceTypeSerializer
+
     @extend_schema(summary="List device types")
     def list(self, request: Request) -> Response:
         """The types of your tenant and those that all tenants share (`tenant` is null)."""
@@ -137,12 +145,7 @@ class DeviceTypeViewSet(GenericViewSet):
         """When its devices count as silent, how long readings are kept, what keys mean."""
         return Response(self.get_serializer(get_object_or_404(self.get_queryset(), id=id)).data)
 
-    @extend_schema(
-        summary="Change a device type",
-        parameters=[ID],
-        request=DeviceTypeChangeSerializer,
-        responses=DeviceTypeSerializer,
-    )
+    @extend_schema(summary="Change a device type", parameters=[ID], responses=DeviceTypeSerializer)
     def partial_update(self, request: Request, id: str) -> Response:
         """What is sent changes, the rest stays.
 
@@ -150,13 +153,10 @@ class DeviceTypeViewSet(GenericViewSet):
         """
         with conflicts(TYPE_TAKEN):
             found = self._changeable(id)
-            context = self.get_serializer_context()
-            change = DeviceTypeChangeSerializer(
-                found, data=request.data, partial=True, context=context
-            )
+            change = self.get_serializer(found, data=request.data, partial=True)
             change.is_valid(raise_exception=True)
             change.save()
-        return Response(self.get_serializer(found).data)
+        return Response(DeviceTypeSerializer(found).data)
 
     @extend_schema(summary="Delete a device type", parameters=[ID], responses={204: None})
     def destroy(self, request: Request, id: str) -> Response:

@@ -10,7 +10,7 @@ from django.db import connection
 from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, OutstandingToken
 
 from accounts.models import LoginAttempt
-from devices.models import Device, DeviceState
+from devices.models import Device, DeviceState, DeviceType
 from telemetry import partitions
 from telemetry.ingest import store
 from telemetry.models import Receipt, RejectedMessage, Telemetry
@@ -114,3 +114,51 @@ def test_a_dry_run_counts_and_changes_nothing(settings, dev):
     assert "weeks of readings older than 20 days: 1 to be dropped" in said
     assert "receipts older than 7 days: 1 to be deleted" in said
     assert before == (Telemetry.objects.count(), Receipt.objects.count(), partitions.existing())
+
+
+@pytest.fixture
+def kept_a_week(dev):
+    """A type that keeps readings for a week, of which dev-01 is; dev-02 is of none."""
+    kind = DeviceType.objects.create(name="sensor", tenant=dev.tenant, retention_days=7)
+    Device.objects.filter(pk=dev.pk).update(type=kind)
+    now = datetime.now(UTC)
+    for uid in ("dev-01", "dev-02"):
+        days = (8, 7.01, 6.99, 0)
+        store(
+            [message({"ts": (now - timedelta(days=d)).timestamp(), "d": d}, uid=uid) for d in days]
+        )
+    return kind
+
+
+def days_kept(uid):
+    readings = Telemetry.objects.filter(device__device_uid=uid).order_by("ts")
+    return [reading.payload.get("d") for reading in readings]
+
+
+def test_readings_are_deleted_when_the_type_of_their_device_keeps_them_no_longer(kept_a_week):
+    assert "type keeps them: 3 deleted" in maintain()
+    assert days_kept("dev-01") == [6.99, 0]
+    assert days_kept("dev-02") == [8, 7.01, 6.99, 0]
+    assert "type keeps them: 0 deleted" in maintain()
+
+
+def test_many_old_readings_are_deleted_chunk_by_chunk(kept_a_week, monkeypatch):
+    monkeypatch.setattr("telemetry.maintenance.CHUNK_ROWS", 2)
+    moment = datetime.now(UTC) - timedelta(days=20)
+    # Of one moment there may be more than a chunk holds.
+    for n in range(5):
+        store([message({"ts": moment.timestamp(), "n": n})])
+        store([message({"ts": (moment + timedelta(seconds=n)).timestamp(), "m": n})])
+    assert "type keeps them: 13 deleted" in maintain()
+    assert days_kept("dev-01") == [6.99, 0]
+
+
+@pytest.mark.parametrize("days", [None, 400, 36_500])
+def test_a_type_that_keeps_readings_no_shorter_than_the_platform_deletes_none(kept_a_week, days):
+    DeviceType.objects.update(retention_days=days)
+    assert "type keeps them: 0 deleted" in maintain()
+
+
+def test_what_a_type_keeps_no_longer_is_only_counted_in_a_dry_run(kept_a_week):
+    assert "type keeps them: 3 to be deleted" in maintain("--dry-run")
+    assert days_kept("dev-01") == [None, 8, 7.01, 6.99, 0]
