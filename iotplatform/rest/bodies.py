@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rest_framework.exceptions import ParseError
-from rest_framework.parsers import JSONParser
+from rest_framework.parsers import BaseParser
 from rest_framework.renderers import JSONRenderer
 
 from accounts.faults import TooLarge
@@ -16,8 +16,15 @@ LARGEST = 1024 * 1024
 """Bytes of a body, where a view does not say otherwise by `largest_body`."""
 
 
-class StrictJSONParser(JSONParser):
-    """JSON as devices may send it too: nothing in it that PostgreSQL cannot keep."""
+class StrictJSONParser(BaseParser):
+    """JSON as devices may send it too: nothing in it that PostgreSQL cannot keep.
+
+    Not REST framework's own, whose body is read by Django up to a limit that is the same for all
+    views, and answered without a word about size beyond that.
+    """
+
+    media_type = "application/json"
+    renderer_class = JSONRenderer
 
     def parse(
         self,
