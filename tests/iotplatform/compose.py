@@ -31,8 +31,9 @@ class Loader(yaml.SafeLoader):
 
 
 def tagged(loader: Loader, node: yaml.Node) -> Tagged:
-    is_list = isinstance(node, yaml.SequenceNode)
-    return Tagged(node.tag, loader.construct_sequence(node, deep=True) if is_list else None)
+    if isinstance(node, yaml.SequenceNode):
+        return Tagged(node.tag, loader.construct_sequence(node, deep=True))
+    return Tagged(node.tag, None)
 
 
 for tag in ("!reset", "!override"):
