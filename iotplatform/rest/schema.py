@@ -7,6 +7,7 @@ from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import Direction
 from rest_framework import serializers
 
+from accounts.rest import StrictFields
 from iotplatform.rest.problems import CONTENT_TYPE
 
 Endpoint = tuple[str, str, str, Any]
@@ -54,6 +55,8 @@ class OperationSchema(AutoSchema):
         # What may be left out of a request is in the answer all the same.
         if direction == "response" and isinstance(serializer, serializers.ModelSerializer):
             schema["required"] = sorted(schema["properties"])
+        if direction == "request" and isinstance(serializer, StrictFields):
+            schema["additionalProperties"] = False
         return schema
 
     def _get_response_bodies(self, direction: Direction = "response") -> dict[str, Any]:

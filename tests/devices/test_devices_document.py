@@ -64,6 +64,11 @@ def test_examples_are_what_the_document_says(document):
                     assert Draft202012Validator(schema).is_valid(example["value"]), address
 
 
+def test_a_request_may_hold_nothing_that_the_document_does_not_name(document):
+    for name in ("DeviceRequest", "PatchedDeviceChangeRequest", "DeviceTypeRequest"):
+        assert document["components"]["schemas"][name]["additionalProperties"] is False
+
+
 def test_devices_are_answered_as_the_document_says(cast, document):
     latest = {"a": [None, 0.5], "b": [{"x": [1]}, 1.0], "c": ["", -1.0]}
     people.device("dev-02", cast.t0, last_seen_at=NOON, since=NOON, latest=latest)
