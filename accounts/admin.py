@@ -177,6 +177,11 @@ class UserAdmin(TenantScopedAdmin, AuthUserAdmin):  # type: ignore[misc]
         ("Dates", {"fields": ["last_login", "created_at"]}),
     ]
 
+    def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> list[str]:
+        # Nobody takes rights from themself, by which a tenant could be left without an admin.
+        own = ["role", "is_active", "is_superuser"] if obj == person(request) else []
+        return [*super().get_readonly_fields(request, obj), *own]
+
     @display(description="role", ordering="role")
     def role_label(self, user: User) -> SafeString:
         return coloured(user.get_role_display(), ROLE_COLOURS[Role(user.role)])

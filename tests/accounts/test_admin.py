@@ -48,6 +48,15 @@ def test_a_tenants_admin_cannot_make_anybody_a_superuser_or_move_them(cast):
     assert cast.viewer.tenant == cast.t0
 
 
+@pytest.mark.parametrize("who", ["admin", "staff"])
+def test_nobody_takes_rights_from_themself(cast, who):
+    me = getattr(cast, who)
+    people.console(me).post(change_page(me), {"email": "me@t0.example", "role": "viewer"})
+    me.refresh_from_db()
+    assert (me.email, me.role, me.is_active) == ("me@t0.example", Role.ADMIN, True)
+    assert me.is_superuser == (who == "staff")
+
+
 def test_rights_outside_the_table_are_offered_to_nobody(cast):
     offered = field_names(people.console(cast.staff).get(change_page(cast.viewer)))
     assert offered == {"email", "password", "tenant", "role", "is_active", "is_superuser"}

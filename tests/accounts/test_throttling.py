@@ -130,16 +130,27 @@ def test_logins_that_succeed_are_not_counted(ann):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_attempts_at_the_same_moment_do_not_slip_past(ann):
-    def attempt(_: int) -> int:
+@pytest.mark.parametrize(
+    ("limit", "email", "address"),
+    [
+        ("FROM_ONE_ADDRESS", "user-{}@t0.example", ELSEWHERE),
+        ("FOR_ONE_ACCOUNT", "ann@t0.example", "203.0.113.{}"),
+    ],
+)
+def test_attempts_at_the_same_moment_do_not_slip_past(ann, monkeypatch, limit, email, address):
+    monkeypatch.setattr(logins, limit, (5, timedelta(minutes=5)))
+    start = threading.Barrier(8)
+
+    def attempt(number: int) -> int:
+        start.wait(30)
         try:
-            return guess(ann.email)[0]
+            return guess(email.format(number), address=address.format(number))[0]
         finally:
             connection.close()
 
     with ThreadPoolExecutor(8) as threads:
-        answers = list(threads.map(attempt, range(PAIR + 10)))
-    assert sorted(answers) == [401] * PAIR + [429] * 10
+        answers = list(threads.map(attempt, range(16)))
+    assert sorted(answers) == [401] * 5 + [429] * 11
 
 
 def test_a_process_checks_few_passwords_at_once(ann, monkeypatch):
