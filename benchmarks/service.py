@@ -90,19 +90,20 @@ def platform(bench: Bench, database: str) -> Service:
         "SECRET_KEY": secrets.token_urlsafe(48),
         "JWT_SECRET": secrets.token_urlsafe(48),
     }
-    # The last of two equal options counts.
-    command = (sys.executable, "-m", *image_command(), "--workers=1", f"--bind={HOST}:{port}")
+    # The last of two numbers of workers counts; of addresses, each one would.
+    command = (sys.executable, "-m", *image_command(f"{HOST}:{port}"), "--workers=1")
     return Service(
         "platform", command, ROOT, environment, port, bench.directory / f"{database}-web.log"
     )
 
 
-def image_command() -> list[str]:
-    """What the production image runs."""
+def image_command(address: str) -> list[str]:
+    """What the production image runs, but at `address`."""
     match = COMMAND.search((ROOT / "Dockerfile").read_text())
     if not match:
         raise RuntimeError("The Dockerfile has no CMD as a list.")
     command: list[str] = json.loads(match[1].replace("\\\n", ""))
+    command[command.index("--bind") + 1] = address
     return command
 
 
