@@ -4,12 +4,13 @@ from collections.abc import Iterator
 from datetime import datetime
 from itertools import chain
 from typing import Any
+from uuid import UUID
 
 import orjson
 from django.http import StreamingHttpResponse
 from django.shortcuts import get_object_or_404
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiExample, extend_schema
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema
 from rest_framework.decorators import action
 from rest_framework.exceptions import NotFound
 from rest_framework.generics import GenericAPIView
@@ -44,6 +45,7 @@ from telemetry.series import series
 NO_DEVICE = "There is no such device, or you may not see it."
 CSV = "text/csv"
 NDJSON = "application/x-ndjson"
+ID = OpenApiParameter("id", UUID, OpenApiParameter.PATH)
 LATEST = {"type": "object", "additionalProperties": {"$ref": "#/components/schemas/LatestValue"}}
 
 
@@ -244,13 +246,20 @@ class RejectedViewSet(GenericViewSet):
         page = self.paginate_queryset(matching(self.get_queryset().defer("payload"), query))
         return self.get_paginated_response(RejectedSerializer(page, many=True).data)
 
-    @extend_schema(summary="Read a rejected message", responses=RejectedWholeSerializer)
+    @extend_schema(
+        summary="Read a rejected message", parameters=[ID], responses=RejectedWholeSerializer
+    )
     def retrieve(self, request: Request, pk: str) -> Response:
         """As it came, with its payload."""
         QueryParameters.read(request)
         return Response(RejectedWholeSerializer(self.get_object()).data)
 
-    @extend_schema(summary="Replay a rejected message", request=None, responses=ReplayedSerializer)
+    @extend_schema(
+        summary="Replay a rejected message",
+        parameters=[ID],
+        request=None,
+        responses=ReplayedSerializer,
+    )
     @action(detail=True, methods=["post"])
     def replay(self, request: Request, pk: str) -> Response:
         """Sends it through the same door again, once whatever was wrong with it is mended.
@@ -266,7 +275,10 @@ class RejectedViewSet(GenericViewSet):
         return Response({"outcome": outcome, **RejectedSerializer(rejected).data})
 
     @extend_schema(
-        summary="Mark a rejected message as dealt with", request=None, responses=RejectedSerializer
+        summary="Mark a rejected message as dealt with",
+        parameters=[ID],
+        request=None,
+        responses=RejectedSerializer,
     )
     @action(detail=True, methods=["post"])
     def resolve(self, request: Request, pk: str) -> Response:
