@@ -135,6 +135,31 @@ def test_an_operator_narrows_the_readings_by_time(page, fleet):
     expect(page.get_by_text("Readings of dev-08")).to_be_visible()
 
 
+def test_an_operator_looks_at_a_file_and_imports_it(page, fleet):
+    log_in(page, fleet)
+    menu(page, "Devices")
+    page.get_by_role("link", name="Import").click()
+    for file in (b"device_uid,name\nnew-1,Roof\na/b,x\n", b"device_uid,name\nnew-1,Roof\n"):
+        chosen = {"name": "devices.csv", "mimeType": "text/csv", "buffer": file}
+        page.locator("input[type=file]").set_input_files(chosen)
+        page.get_by_role("button", name="Check").click()
+        expect(page.get_by_text("a/b")).to_have_count(file.count(b"a/b"))
+        expect(page.get_by_role("row", name="new-1")).to_contain_text("created")
+    page.get_by_role("button", name="Import").click()
+    expect(page.get_by_text("Imported: 1 created.")).to_be_visible()
+    expect(page.get_by_role("row", name="new-1")).to_contain_text("Roof")
+
+
+def test_an_operator_exports_the_list_as_it_is_filtered(page, fleet):
+    log_in(page, fleet)
+    page.goto("/admin/devices/device/?q=dev-08")
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Export CSV").click()
+    assert download.value.suggested_filename == "devices.csv"
+    lines = download.value.path().read_text("utf-8-sig").splitlines()
+    assert [line.partition(",")[0] for line in lines] == ["device_uid", "dev-08"]
+
+
 def test_the_first_message_can_be_copied(page, fleet):
     fleet.t0.devices.all().delete()
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
@@ -150,6 +175,7 @@ def test_no_page_is_wider_than_a_phone(page, fleet):
     addresses = [
         "/admin/",
         "/admin/devices/device/",
+        "/admin/devices/device/import/",
         f"/admin/devices/device/{fleet.device.pk}/change/",
         f"/admin/telemetry/telemetry/?device={fleet.device.pk}",
         "/admin/telemetry/rejectedmessage/",
