@@ -12,6 +12,7 @@ from rest_framework.parsers import BaseParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.settings import api_settings
+from rest_framework.views import APIView
 
 from accounts.faults import TooLarge
 from accounts.rest import ByRole, FileNegotiation, QueryParameters, person
@@ -58,7 +59,7 @@ class ImportQuery(QueryParameters):
     )
 
 
-class ImportView(GenericAPIView):
+class ImportView(APIView):
     queryset = Device.objects.all()
     permission_classes = [MayImport]
     parser_classes: list[Any] = [*api_settings.DEFAULT_PARSER_CLASSES, CSVParser]
