@@ -135,6 +135,7 @@ DATABASES = {
         **database(DATABASE_URL),
     }
 }
+DATABASES["default"]["ENGINE"] = "iotplatform.database"
 DATABASES["default"]["OPTIONS"] = {
     "connect_timeout": 5,
     # A server that vanished without a word is noticed in seconds, not after TCP's two hours.
