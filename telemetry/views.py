@@ -8,7 +8,6 @@ from uuid import UUID
 
 import orjson
 from django.http import StreamingHttpResponse
-from django.shortcuts import get_object_or_404
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema
 from rest_framework.decorators import action
@@ -186,13 +185,21 @@ class ExportView(GenericAPIView):
 
 def device_of(request: Request, device_uid: str) -> Device:
     """The device, if whoever asks may see it."""
-    return get_object_or_404(Device.objects.visible_to(person(request)), device_uid=device_uid)
+    device: Device = only(Device.objects.visible_to(person(request)), device_uid)
+    return device
 
 
 def json_of(devices: Any, device_uid: str) -> bytes:
     """The annotation `json` of one of `devices`."""
-    found: str = get_object_or_404(devices.values_list("json", flat=True), device_uid=device_uid)
-    return found.encode()
+    text: str = only(devices.values_list("json", flat=True), device_uid)
+    return text.encode()
+
+
+def only(devices: Any, device_uid: str) -> Any:
+    try:
+        return devices.get(device_uid=device_uid)
+    except Device.DoesNotExist as error:
+        raise NotFound(NO_DEVICE) from error
 
 
 def keys_of(request: Request, device_uid: str) -> list[str]:

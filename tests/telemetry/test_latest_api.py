@@ -81,6 +81,7 @@ def test_a_device_of_others_is_not_found(cast, end):
     url = f"/telemetry/foreign-01/{end}"
     answer = api(cast.admin).get(url)
     assert (answer.status_code, answer["Content-Type"]) == (404, "application/problem+json")
+    assert answer.json()["detail"] == "There is no such device, or you may not see it."
     assert answer.json() == api(cast.admin).get(f"/telemetry/none/{end}").json()
     assert api(cast.staff).get(url).status_code == 200
 
