@@ -88,11 +88,11 @@ class ImportView(APIView):
         are JSON, an apostrophe before `=`, `+`, `-` or `@` is taken off.
 
         If a row has an error, nothing is written: the answer is 400 and has the report as well. A
-        dry run answers 200 with the report in both cases.
+        dry run answers as the real one would.
         """
         is_dry_run = ImportQuery.read(request)["dry_run"]
         report = import_devices(person(request), rows_in(request.data), is_dry_run=is_dry_run)
-        if report.has_errors and not is_dry_run:
+        if report.has_errors:
             raise Refused(report)
         return Response(report.as_dict())
 

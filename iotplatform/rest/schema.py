@@ -59,6 +59,12 @@ class OperationSchema(AutoSchema):
             schema["additionalProperties"] = False
         return schema
 
+    def _get_request_body(self, direction: Direction = "request") -> dict[str, Any] | None:
+        body: dict[str, Any] | None = super()._get_request_body(direction)
+        if body and self.method == "POST":
+            body["required"] = True
+        return body
+
     def _get_response_bodies(self, direction: Direction = "response") -> dict[str, Any]:
         bodies = super()._get_response_bodies(direction)
         problem = self.resolve_serializer(ProblemSerializer, direction).ref

@@ -1,7 +1,5 @@
 """POST /import/devices: what a file does, and what it is refused for."""
 
-import json
-
 import pytest
 
 from devices.bulk import files
@@ -85,10 +83,10 @@ def test_a_dry_run_says_what_would_be_done_and_does_nothing(cast, uid):
     file = f"device_uid,name\n{uid},Roof\nnew-2,Cellar\n"
     before = list(Device.objects.values())
     tried = send(cast.operator, file, dry_run="true")
-    assert (tried.status_code, tried.json()["dry_run"]) == (200, True)
     assert list(Device.objects.values()) == before
-    done = send(cast.operator, file).json()
-    assert tried.json()["rows"] == done.get("report", done)["rows"]
+    done = send(cast.operator, file)
+    assert (tried.status_code, rows(tried)) == (done.status_code, rows(done))
+    assert b'"dry_run":true' in tried.content
 
 
 @pytest.mark.parametrize(
@@ -229,7 +227,17 @@ def test_a_parameter_that_is_not_understood_is_never_a_real_run(cast, query):
     assert not Device.objects.filter(device_uid="new-1").exists()
 
 
-def test_an_answer_is_json_that_tells_the_line_and_device(cast):
-    row = json.loads(send(cast.operator, "device_uid\na/b\n", dry_run=1).content)["rows"][0]
-    assert (row["line"], row["device_uid"], row["outcome"]) == (2, "a/b", "error")
-    assert row["errors"][0].keys() == {"field", "code", "detail"}
+def test_a_refusal_has_the_whole_report(cast):
+    body = send(cast.operator, "device_uid\nnew-1\na/b\n").json()
+    good, bad = body["report"]["rows"]
+    assert good == {
+        "line": 2,
+        "device_uid": "new-1",
+        "outcome": "created",
+        "fields": [],
+        "errors": [],
+    }
+    assert (bad["line"], bad["device_uid"], bad["outcome"]) == (3, "a/b", "error")
+    assert [f"3.{fault['field']}" for fault in bad["errors"]] == [
+        fault["field"] for fault in body["errors"]
+    ]
