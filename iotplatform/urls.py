@@ -20,7 +20,12 @@ urlpatterns = [
     path("", include("devices.urls")),
     path("", include("telemetry.urls")),
     re_path("^schema/?$", SpectacularAPIView.as_view(), name="schema"),
-    re_path("^docs/?$", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
+    # OPTIONS it would answer with a page for which it has no template.
+    re_path(
+        "^docs/?$",
+        SpectacularSwaggerSplitView.as_view(url_name="schema", metadata_class=None),
+        name="docs",
+    ),
 ]
 
 handler400 = "iotplatform.rest.problems.bad_request"
