@@ -96,24 +96,26 @@ class Outlived(NamedTuple):
     before: datetime
 
 
-# By the index a device costs a look at its oldest reading of the week; the limit keeps planners
-# that expect many to be found from reading the week whole.
+# Only the oldest reading is looked at, which is the first that the index has of the device. Asked
+# whether there is any that old, the planner expects to find one at once, and reads the whole week
+# for every device that has none.
 OUTLIVED = """
 SELECT device.id, kept.since
 FROM devices_device AS device JOIN devices_devicetype AS type ON type.id = type_id
 CROSS JOIN LATERAL (SELECT %(now)s - retention_days * interval '1 day' AS since) AS kept
 CROSS JOIN LATERAL (
-    SELECT FROM {table} WHERE device_id = device.id AND ts < kept.since LIMIT 1
-) AS found
-WHERE retention_days < %(history)s
+    SELECT ts FROM {table} WHERE device_id = device.id ORDER BY ts LIMIT 1
+) AS oldest
+WHERE retention_days < %(history)s AND %(week)s < kept.since AND oldest.ts < kept.since
 ORDER BY device.id
 """
 
 
 def outlived(now: datetime) -> Iterator[Outlived]:
     """What types of devices keep no longer, week by week."""
-    parameters = {"now": now, "history": settings.HISTORY_DAYS}
-    for table in map(partitions.name_of, partitions.existing()):
+    for week in partitions.existing():
+        table = partitions.name_of(week)
+        parameters = {"now": now, "history": settings.HISTORY_DAYS, "week": week}
         with connection.cursor() as cursor:
             cursor.execute(OUTLIVED.format(table=table), parameters)
             found = cursor.fetchall()

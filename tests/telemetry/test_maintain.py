@@ -7,13 +7,17 @@ import pytest
 from django.contrib.sessions.models import Session
 from django.core.management import call_command
 from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, OutstandingToken
 
 from accounts.models import LoginAttempt
 from devices.models import Device, DeviceState, DeviceType
 from telemetry import partitions
 from telemetry.ingest import store
+from telemetry.maintenance import outlived
 from telemetry.models import Receipt, RejectedMessage, Telemetry
+from tests.cast import NOON, readings
+from tests.queries import plan_of
 from tests.telemetry.conftest import message
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -131,8 +135,8 @@ def kept_a_week(dev):
 
 
 def days_kept(uid):
-    readings = Telemetry.objects.filter(device__device_uid=uid).order_by("ts")
-    return [reading.payload.get("d") for reading in readings]
+    kept = Telemetry.objects.filter(device__device_uid=uid).order_by("ts")
+    return [reading.payload.get("d") for reading in kept]
 
 
 def test_readings_are_deleted_when_the_type_of_their_device_keeps_them_no_longer(kept_a_week):
@@ -162,3 +166,15 @@ def test_a_type_that_keeps_readings_no_shorter_than_the_platform_deletes_none(ke
 def test_what_a_type_keeps_no_longer_is_only_counted_in_a_dry_run(kept_a_week):
     assert "type keeps them: 3 to be deleted" in maintain("--dry-run")
     assert days_kept("dev-01") == [None, 8, 7.01, 6.99, 0]
+
+
+def test_a_device_without_old_readings_costs_a_look_at_an_index(kept_a_week, dev):
+    DeviceType.objects.update(retention_days=100)
+    readings(dev, 3_000, every=timedelta(seconds=1))
+    week = partitions.name_of(partitions.week_of(NOON))
+    connection.cursor().execute(f"ANALYZE {week}")
+    with CaptureQueriesContext(connection) as captured:
+        list(outlived(NOON + timedelta(days=99)))
+    (statement,) = [query["sql"] for query in captured if week in query["sql"]]
+    (node,) = [node for node in plan_of(statement) if node.get("Relation Name") == week]
+    assert node["Index Name"] == f"{week}_pkey"
