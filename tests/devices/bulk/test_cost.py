@@ -70,8 +70,8 @@ def meanwhile(import_, work) -> None:
     return outcome[0]
 
 
-def importing(user, uid: str, **fields):
-    rows = [Row(1, {"device_uid": uid, **fields})]
+def importing(user, *devices):
+    rows = [Row(line, fields) for line, fields in enumerate(devices, 1)]
     return lambda: import_devices(user, rows, is_dry_run=False)
 
 
@@ -79,7 +79,7 @@ def test_a_device_that_announces_itself_meanwhile_is_updated(busy):
     def announce():
         Device.objects.register([(busy.t0.pk, "new-1")])
 
-    report = meanwhile(importing(busy.operator, "new-1", name="Roof"), announce)
+    report = meanwhile(importing(busy.operator, {"device_uid": "new-1", "name": "Roof"}), announce)
     assert [result.outcome for result in report.results] == ["updated"]
     assert Device.objects.get(device_uid="new-1").name == "Roof"
 
@@ -88,16 +88,19 @@ def test_a_device_that_another_tenant_takes_meanwhile_is_an_error(busy):
     def take():
         Device.objects.register([(busy.other.pk, "new-1")])
 
-    report = meanwhile(importing(busy.operator, "new-1", name="Roof"), take)
+    report = meanwhile(importing(busy.operator, {"device_uid": "new-1", "name": "Roof"}), take)
     assert report.results[0].errors[0]["detail"] == TAKEN
     assert Device.objects.get(device_uid="new-1").tenant == busy.other
 
 
 def test_what_others_change_meanwhile_is_kept(busy):
+    people.device("dev-02", busy.t0)
+
     def disable():
         Device.objects.filter(pk=busy.device.pk).update(is_enabled=False)
 
-    meanwhile(importing(busy.operator, "dev-01", name="Roof"), disable)
+    renamed, disabled = {"device_uid": "dev-01"}, {"device_uid": "dev-02", "is_enabled": False}
+    meanwhile(importing(busy.operator, renamed | {"name": "Roof"}, disabled), disable)
     device = Device.objects.get(pk=busy.device.pk)
     assert (device.name, device.is_enabled) == ("Roof", False)
 
@@ -106,6 +109,8 @@ def test_a_device_that_is_deleted_meanwhile_stays_deleted(busy):
     def delete():
         Device.objects.filter(pk=busy.device.pk).retire()
 
-    report = meanwhile(importing(busy.operator, "dev-01", is_enabled=True), delete)
+    report = meanwhile(
+        importing(busy.operator, {"device_uid": "dev-01", "is_enabled": True}), delete
+    )
     assert report.results[0].errors[0]["detail"] == TAKEN
     assert not Device.objects.get(pk=busy.device.pk).is_enabled
