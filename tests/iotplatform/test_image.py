@@ -62,7 +62,7 @@ def serving(image: Stage, variables: dict[str, str]) -> Iterator[str]:
     probe = [part.replace("8000", str(port)) for part in check[1:]]
     with subprocess.Popen(command, cwd=image.directory, env=variables) as web:
         try:
-            wait_until(lambda: web.poll() is not None or is_content(probe, variables))
+            wait_until(lambda: web.poll() is not None or is_content(probe, variables), 60)
             assert web.poll() is None, "the web server has ended"
             yield f"http://127.0.0.1:{port}"
         finally:
