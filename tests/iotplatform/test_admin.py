@@ -20,13 +20,16 @@ def cards(client) -> dict[str, str]:
     return {card["title"]: str(card["value"]) for card in client.get("/admin/").context["cards"]}
 
 
+FLEET = ["Home", "Devices", "Device types"]
+
+
 @pytest.mark.parametrize(
     ("actor", "offered"),
     [
-        ("viewer", ["Home", "Devices"]),
-        ("operator", ["Home", "Devices", "Rejected messages"]),
-        ("admin", ["Home", "Devices", "Rejected messages", "Users", "Tenants"]),
-        ("staff", ["Home", "Devices", "Rejected messages", "Users", "Tenants"]),
+        ("viewer", FLEET),
+        ("operator", [*FLEET, "Rejected messages"]),
+        ("admin", [*FLEET, "Rejected messages", "Users", "Tenants"]),
+        ("staff", [*FLEET, "Rejected messages", "Users", "Tenants"]),
     ],
 )
 def test_the_menu_offers_what_a_person_may_see(cast, actor, offered):
