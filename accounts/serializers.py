@@ -45,12 +45,16 @@ def check_password(password: str, user: User, field: str) -> None:
     examples=[example("An operator", {"email": "operator@example.com", "password": "demo"})]
 )
 class LoginSerializer(StrictFields):
+    """Who logs in."""
+
     email = serializers.EmailField(max_length=254)
     password = PasswordField()
 
 
 @extend_schema_serializer(examples=[example("A refresh token", {"refresh_token": "eyJhbGciOi…"})])
 class RefreshSerializer(StrictFields):
+    """A refresh token, to be exchanged or ended."""
+
     refresh_token = serializers.CharField()
 
 
@@ -63,6 +67,8 @@ class RefreshSerializer(StrictFields):
     ]
 )
 class NewPasswordSerializer(StrictFields):
+    """A password in place of the one that the person has."""
+
     current_password = PasswordField()
     new_password = PasswordField(max_length=LONGEST_PASSWORD)
 
@@ -158,6 +164,8 @@ class MeSerializer(serializers.ModelSerializer):
     ]
 )
 class UserSerializer(StrictFields, SentOnly):
+    """A person who works in a tenant, or platform staff."""
+
     tenant = TenantField(
         required=False,
         allow_null=True,
@@ -224,6 +232,8 @@ class UserSerializer(StrictFields, SentOnly):
 
 @extend_schema_serializer(examples=[example("A tenant", {"slug": "acme", "name": "Acme Ltd"})])
 class TenantSerializer(StrictFields, SentOnly):
+    """A customer of the platform."""
+
     class Meta:
         model = Tenant
         fields = ["slug", "name"]

@@ -33,7 +33,9 @@ AGGREGATE = f"({'|'.join(AGGREGATES)})"
 
 @extend_schema_serializer(examples=[OpenApiExample("A reading", examples.READING)])
 class ReadingSerializer(serializers.Serializer):
-    """Describes what `telemetry/views.py` has PostgreSQL make."""
+    """What a device sent at one moment."""
+
+    # Describes what PostgreSQL makes for `telemetry/views.py`.
 
     device_uid = serializers.CharField()
     payload = serializers.JSONField(help_text="As the device sent it; of a plain text, `raw`.")
@@ -70,7 +72,9 @@ class LatestQuery(QueryParameters):
 
 @extend_schema_serializer(examples=[OpenApiExample("A number", examples.KEY)])
 class KeySerializer(serializers.Serializer):
-    """Describes what `KnownKeys` has PostgreSQL make."""
+    """A key that a device has sent a value for."""
+
+    # Describes what `KnownKeys` has PostgreSQL make.
 
     key = serializers.CharField()
     type = serializers.ChoiceField(
@@ -153,7 +157,9 @@ class SeriesQuery(TimeRange):
 
 @extend_schema_serializer(examples=[OpenApiExample("A quarter of an hour", examples.SERIES)])
 class SeriesSerializer(serializers.Serializer):
-    """Describes what `telemetry/series.py` makes."""
+    """Numbers in equal steps of time."""
+
+    # Describes what `telemetry/series.py` makes.
 
     device_uid = serializers.CharField()
     to = serializers.DateTimeField()

@@ -56,7 +56,12 @@ class ReadingsView(GenericAPIView):
     filter_backends = []
     page_limit = 100
 
-    @extend_schema(parameters=[ReadingsQuery], responses=ReadingSerializer(many=True))
+    @extend_schema(
+        summary="List readings",
+        description="The newest first, unless `order` says otherwise.",
+        parameters=[ReadingsQuery],
+        responses=ReadingSerializer(many=True),
+    )
     def get(self, request: Request, device_uid: str) -> Response:
         query = ReadingsQuery.read(request, ignore=("limit", "cursor"))
         history = History(
@@ -262,6 +267,7 @@ class RejectedViewSet(GenericViewSet):
         return Response(RejectedWholeSerializer(self.get_object()).data)
 
     @extend_schema(
+        operation_id="rejected_replay",
         summary="Replay a rejected message",
         parameters=[ID],
         request=None,
@@ -282,6 +288,7 @@ class RejectedViewSet(GenericViewSet):
         return Response({"outcome": outcome, **RejectedSerializer(rejected).data})
 
     @extend_schema(
+        operation_id="rejected_resolve",
         summary="Mark a rejected message as dealt with",
         parameters=[ID],
         request=None,

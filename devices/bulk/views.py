@@ -76,7 +76,13 @@ class ImportView(APIView):
             OpenApiExample("A JSON file", JSON_FILE, media_type=JSON, request_only=True),
             OpenApiExample("A CSV file", CSV_FILE, media_type=CSV, request_only=True),
             OpenApiExample("Done", REPORT, response_only=True, status_codes=["200"]),
-            OpenApiExample("Refused", REFUSED, response_only=True, status_codes=["400"]),
+            OpenApiExample(
+                "Refused",
+                REFUSED,
+                media_type=PROBLEM,
+                response_only=True,
+                status_codes=["400"],
+            ),
         ],
     )
     def post(self, request: Request) -> Response:
