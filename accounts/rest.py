@@ -11,7 +11,7 @@ from rest_framework.exceptions import ErrorDetail, ValidationError
 from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.permissions import DjangoModelPermissions
 from rest_framework.request import Request
-from rest_framework.serializers import DateTimeField, Field, Serializer
+from rest_framework.serializers import CharField, DateTimeField, Field, Serializer
 
 from accounts.models import User
 from accounts.moments import parse_moment
@@ -58,7 +58,19 @@ class StrictFields(Serializer):
             allowed = ", ".join(sorted(known)) or "none"
             error = ErrorDetail(f"There is no such field to set. Possible: {allowed}.", "unknown")
             raise ValidationError({str(name): [error] for name in unknown})
+        if isinstance(data, dict):
+            self._require_texts(data)
         return super().to_internal_value(data)
+
+    def _require_texts(self, data: dict[str, Any]) -> None:
+        """A number is no name, though REST framework would make it one."""
+        wrong = [
+            name
+            for name, field in self.fields.items()
+            if isinstance(field, CharField) and isinstance(data.get(name), int | float)
+        ]
+        if wrong:
+            raise ValidationError({name: ["Put it in quotes: it is a text."] for name in wrong})
 
 
 class JSONRow(Func):

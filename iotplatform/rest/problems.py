@@ -8,6 +8,7 @@ from django.core.exceptions import PermissionDenied
 from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.views import defaults
+from psycopg.errors import QueryCanceled
 from rest_framework.exceptions import (
     APIException,
     ErrorDetail,
@@ -30,6 +31,12 @@ class Unavailable(APIException):
     default_code = "unavailable"
     default_detail = "The database does not answer right now. Try again in a moment."
     wait = 5
+
+
+class TookTooLong(APIException):
+    status_code = 503
+    default_code = "took_too_long"
+    default_detail = "This takes the database too long. Ask for less, such as a shorter time."
 
 
 def problem(status: int, code: str, detail: str, errors: list[dict[str, Any]]) -> dict[str, Any]:
@@ -55,7 +62,8 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response | N
         error = Forbidden()
     elif isinstance(error, OperationalError | InterfaceError):
         logger.error("The database does not answer.", exc_info=error)
-        error = Unavailable()
+        is_too_long = isinstance(error.__cause__, QueryCanceled)
+        error = TookTooLong() if is_too_long else Unavailable()
     if not isinstance(error, APIException):
         return None
     set_rollback()

@@ -67,3 +67,10 @@ def test_an_answer_is_compressed_for_those_who_can_take_it(operator):
     response = operator.get("/devices", headers={"accept-encoding": "gzip"})
     assert response["Content-Encoding"] == "gzip"
     assert len(json.loads(gzip.decompress(response.content))) == 3
+
+
+@pytest.mark.parametrize("value", [5, 1.5, True])
+def test_a_number_is_not_made_into_a_text(operator, value):
+    response = post(operator, json.dumps({"device_uid": "d", "name": value}))
+    assert response.status_code == 400
+    assert response.json()["errors"][0]["field"] == "name"

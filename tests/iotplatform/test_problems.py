@@ -103,6 +103,14 @@ def test_a_database_that_is_away_comes_back(cast, monkeypatch):
     assert response["Retry-After"] == "5"
 
 
+def test_a_question_that_takes_too_long_is_told_to_ask_for_less(cast, monkeypatch):
+    monkeypatch.setattr("telemetry.series.PATIENCE", "SET LOCAL statement_timeout = '50ms'")
+    monkeypatch.setattr("telemetry.series.SERIES", "SELECT pg_sleep(60)")
+    response = api(cast.viewer).get("/telemetry/dev-01/series?keys=temp")
+    assert shape(response)["code"] == "took_too_long"
+    assert "shorter time" in response.json()["detail"]
+
+
 @pytest.mark.parametrize("path", ["/devices", "/telemetry/dev-01"])
 def test_a_fault_of_ours_says_nothing_of_its_cause(cast, monkeypatch, path):
     def fail(*_, **__):
