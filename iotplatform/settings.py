@@ -5,11 +5,14 @@ used so that Django can load, and `iotplatform/checks.py` turns the note into a 
 """
 
 import logging
+import os
 import secrets
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Any
 
 import environ
@@ -75,8 +78,11 @@ def secret(name: str) -> str:
     LOCAL_DIR.mkdir(parents=True, exist_ok=True)
     path = LOCAL_DIR / name.lower()
     if not path.exists():
-        path.touch(mode=0o600)
-        path.write_text(secrets.token_urlsafe(48))
+        # Written apart and then named: of two processes that start at once both read one secret.
+        with NamedTemporaryFile("w", dir=LOCAL_DIR) as made, suppress(FileExistsError):
+            made.write(secrets.token_urlsafe(48))
+            made.flush()
+            os.link(made.name, path)
     return path.read_text()
 
 
