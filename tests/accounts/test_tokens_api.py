@@ -1,6 +1,7 @@
 """Tokens: how long they are good, what ends them, and that nothing odd passes for one."""
 
 import threading
+import time
 from datetime import timedelta
 
 import jwt
@@ -167,6 +168,15 @@ def test_a_token_that_ran_out_is_no_good(ann):
         old.set_exp(from_time=timezone.now() - timedelta(days=60))
     assert not is_good(str(token))
     assert refresh(str(other)).status_code == 401
+
+
+def test_a_token_runs_out_while_it_is_in_use(ann):
+    token = AccessToken.for_user(ann)
+    token.set_exp(lifetime=timedelta(seconds=2))
+    assert is_good(str(token))
+    end = time.monotonic() + 10
+    while is_good(str(token)):
+        assert time.monotonic() < end
 
 
 @pytest.mark.parametrize(
