@@ -10,7 +10,7 @@ from rest_framework import serializers
 from rest_framework.exceptions import PermissionDenied
 
 from accounts.fields import SentOnly, TenantField
-from accounts.models import Tenant, User, validate_slug
+from accounts.models import Role, Tenant, User, validate_slug
 from accounts.rest import StrictFields, person
 from accounts.roles import LEAST_ROLE, grantable_by
 
@@ -183,6 +183,8 @@ class UserSerializer(StrictFields, SentOnly):
             "last_login", "created_at", "password",
         ]  # fmt: skip
         read_only_fields = ["is_superuser", "last_login", "created_at"]
+        # The form on the API's page begins with these.
+        extra_kwargs = {"role": {"initial": Role.VIEWER}, "is_active": {"initial": True}}
 
     def validate_email(self, email: str) -> str:
         return User.objects.normalize_email(email)
