@@ -134,7 +134,8 @@ class QueryParameters(Serializer):
         return dict(parameters.validated_data)
 
 
-@extend_schema_field({"type": "string", "example": "temp,hum"})
+# Without examples, here and elsewhere: Swagger UI would send them unless they are taken out.
+@extend_schema_field({"type": "string"})
 class Keys(Field):
     """Names of a payload's keys, separated by commas: a list of 1 to `most` of them."""
 

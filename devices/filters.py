@@ -52,7 +52,6 @@ class LabelsField(forms.Field):
         "items": {"type": "string"},
         "description": "Devices with this label: `site:Hanoi`, or `site` for any value. May be "
         "given several times; all of them have to be there.",
-        "example": ["site:Hanoi"],
     }
 )
 class LabelFilter(filters.Filter):

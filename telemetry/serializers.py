@@ -60,14 +60,20 @@ class TimeRange(QueryParameters):
 
 
 class ReadingsQuery(TimeRange):
-    keys = Keys(required=False, help_text="Leave nothing but these keys in the payloads.")
+    keys = Keys(
+        required=False,
+        help_text="Leave nothing but these keys in the payloads, as in `temp,hum`.",
+    )
     order = serializers.ChoiceField(
         list(ORDERS), default="desc", help_text="Newest first, or oldest first."
     )
 
 
 class LatestQuery(QueryParameters):
-    keys = Keys(required=False, help_text="Only these keys, those of them that there are.")
+    keys = Keys(
+        required=False,
+        help_text="Only these keys, as in `temp,hum`; those of them that there are.",
+    )
 
 
 @extend_schema_serializer(examples=[OpenApiExample("A number", examples.KEY)])
@@ -84,7 +90,7 @@ class KeySerializer(serializers.Serializer):
     ts = serializers.DateTimeField(help_text="When the newest value was measured.")
 
 
-@extend_schema_field({"type": "string", "pattern": f"^{INTERVAL}$", "example": "5m"})
+@extend_schema_field({"type": "string", "pattern": f"^{INTERVAL}$"})
 class Interval(serializers.Field):
     """The length of a step, written as 30s, 5m, 1h, 1d or 1w: a number of seconds."""
 
@@ -100,9 +106,7 @@ class Interval(serializers.Field):
         return f"{value // self.SECONDS[unit]}{unit}"
 
 
-@extend_schema_field(
-    {"type": "string", "pattern": f"^{AGGREGATE}(,{AGGREGATE})*$", "example": "avg,min,max"}
-)
+@extend_schema_field({"type": "string", "pattern": f"^{AGGREGATE}(,{AGGREGATE})*$"})
 class Aggregates(serializers.Field):
     """Names of aggregates, separated by commas."""
 
@@ -120,14 +124,15 @@ class Aggregates(serializers.Field):
 class SeriesQuery(TimeRange):
     """As `steps` it has the time range, the last 24 hours if none is given, cut into steps."""
 
-    keys = Keys(most=MOST_KEYS, help_text=f"Names of up to {MOST_KEYS} keys.")
+    keys = Keys(most=MOST_KEYS, help_text=f"Names of up to {MOST_KEYS} keys, as in `temp,hum`.")
     interval = Interval(
         required=False,
         help_text="The length of a step, as in 30s, 5m, 1h, 1d, 1w. Left out: one that divides the "
         f"clock evenly and makes up to {AUTOMATIC_STEPS} steps.",
     )
     agg = Aggregates(
-        default=["avg"], help_text=f"What to make of each step, of {', '.join(AGGREGATES)}."
+        default=["avg"],
+        help_text=f"What to make of each step, as in `avg,max`, of {', '.join(AGGREGATES)}.",
     )
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
@@ -182,8 +187,8 @@ class SeriesSerializer(serializers.Serializer):
 class ExportQuery(TimeRange):
     keys = Keys(
         required=False,
-        help_text="Only these keys: in CSV a column for each. Left out: all; in CSV those that "
-        "`/keys` lists.",
+        help_text="Only these keys, as in `temp,hum`: in CSV a column for each. Left out: all; in "
+        "CSV those that `/keys` lists.",
     )
 
     def get_fields(self) -> dict[str, Any]:

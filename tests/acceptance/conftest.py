@@ -1,4 +1,4 @@
-"""Fixtures: a platform of real processes for every test, on a database of its own."""
+"""Fixtures: a platform of real processes for every test, on a database of its own; a browser."""
 
 import itertools
 import os
@@ -7,8 +7,10 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.acceptance.ledger import Ledger, wait_until
 from tests.acceptance.processes import ROOT, Platform, Server
@@ -16,6 +18,15 @@ from tests.acceptance.proxy import MqttProxy, PostgresProxy
 from tests.servers import Mosquitto
 
 numbers = itertools.count(1)
+FLAGS = [
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-dev-shm-usage",
+]
 
 
 @pytest.fixture(scope="session")
@@ -78,3 +89,35 @@ def subscribed(platform: Platform, ledger: Ledger) -> None:
     ledger.wait_for_subscriber()
     wait_until(lambda: platform.count("telemetry_receipt"), "the first reading stored")
     assert ingestor.stop() == 0
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with pytest.MonkeyPatch.context() as patch, sync_playwright() as playwright:
+        # The browser's event loop lives in this thread, which Django takes for asynchronous code.
+        patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
+        program = os.environ.get("CHROMIUM", "/usr/bin/chromium")
+        browser = playwright.chromium.launch(
+            executable_path=program, chromium_sandbox=False, args=FLAGS
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: Browser, live_server: SimpleNamespace) -> Iterator[Page]:
+    """A page that is to show no error and to ask nobody but the live server."""
+    context = browser.new_context(base_url=live_server.url)
+    page = context.new_page()
+    page.set_default_timeout(10_000)
+    faults: list[str] = []
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.on("console", lambda said: said.type == "error" and faults.append(said.text))
+    page.on("request", lambda request: faults.append(request.url) if is_far(request.url) else None)
+
+    def is_far(url: str) -> bool:
+        return not url.startswith((f"{live_server.url}/", "data:", "blob:"))
+
+    yield page
+    context.close()
+    assert not faults

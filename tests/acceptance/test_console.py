@@ -1,60 +1,17 @@
 """The console in a real browser: an operator's way, with no error and nothing loaded from afar."""
 
-import os
-from collections.abc import Iterator
 from datetime import timedelta
 from types import SimpleNamespace
 
 import pytest
 from django.utils import timezone
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
 from tests import cast as people
 
 pytestmark = [pytest.mark.chromium, pytest.mark.django_db(transaction=True)]
 
-FLAGS = [
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--disable-dev-shm-usage",
-]
 PHONE = {"width": 390, "height": 844}
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with pytest.MonkeyPatch.context() as patch, sync_playwright() as playwright:
-        # The browser's event loop lives in this thread, which Django takes for asynchronous code.
-        patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
-        program = os.environ.get("CHROMIUM", "/usr/bin/chromium")
-        browser = playwright.chromium.launch(
-            executable_path=program, chromium_sandbox=False, args=FLAGS
-        )
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def page(browser: Browser, live_server: SimpleNamespace) -> Iterator[Page]:
-    """A page that is to show no error and to ask nobody but the live server."""
-    context = browser.new_context(base_url=live_server.url)
-    page = context.new_page()
-    page.set_default_timeout(10_000)
-    faults: list[str] = []
-    page.on("pageerror", lambda error: faults.append(str(error)))
-    page.on("console", lambda said: said.type == "error" and faults.append(said.text))
-    page.on("request", lambda request: faults.append(request.url) if is_far(request.url) else None)
-
-    def is_far(url: str) -> bool:
-        return not url.startswith((f"{live_server.url}/", "data:", "blob:"))
-
-    yield page
-    context.close()
-    assert not faults
 
 
 @pytest.fixture

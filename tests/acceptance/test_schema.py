@@ -81,6 +81,12 @@ def test_examples_are_as_the_document_says():
                 assert list(validator.iter_errors(example["value"])) == [], (path, name)
 
 
+def test_no_parameter_has_an_example_that_swagger_ui_would_send():
+    for path, operation in operations():
+        asked = [each for each in operation.get("parameters", []) if each["in"] == "query"]
+        assert not [each for each in asked if "example" in str(each)], path
+
+
 def test_the_document_speaks_to_those_who_use_it_and_not_of_its_making():
     schemas = document()["components"]["schemas"].values()
     said = [schema.get("description", "") for schema in schemas]
