@@ -8,7 +8,7 @@ RUN := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
 SOURCES := accounts devices telemetry iotplatform manage.py
 
-.PHONY: demo test test-all lint format bench lock
+.PHONY: demo test test-all lint format docs bench lock
 
 # The whole platform on this machine. Ctrl-C stops all of it.
 demo: $(INSTALLED)
@@ -32,6 +32,10 @@ lint: $(INSTALLED)
 format: $(INSTALLED)
 	$(RUN) -m ruff check --fix .
 	$(RUN) -m ruff format .
+
+# After a change of the API: the answers on docs/api.md, as a server gives them now.
+docs: $(INSTALLED)
+	WRITE_DOCS=1 $(RUN) -m pytest -q -k every_answer tests/acceptance/test_docs.py
 
 bench: $(INSTALLED)
 	$(RUN) -m benchmarks $(ARGS)
