@@ -80,7 +80,9 @@ def body_of(error: APIException) -> dict[str, Any]:
     if isinstance(error, ValidationError):
         faults = list(faults_in(error.detail))
         errors: list[dict[str, Any]] = [
-            {"field": field, "code": what.code, "detail": what} for field, what in faults
+            # Errors of Django's forms need not have a code.
+            {"field": field, "code": what.code or "invalid", "detail": what}
+            for field, what in faults
         ]
         return problem(error.status_code, "invalid", in_one_sentence(faults), errors)
     detail = error.detail
