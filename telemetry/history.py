@@ -6,7 +6,7 @@ database does.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from django.db import connection
@@ -17,6 +17,7 @@ from devices.models import VISIBLE_DEVICE, Device, visibility
 
 RECENT = timedelta(days=14)
 """Nearly every page lies in these last days; each older week is a table more to look into."""
+EARLIEST = datetime.min.replace(tzinfo=UTC) + RECENT
 
 PAGE = """
 SELECT reading.json, reading.ts, reading.id
@@ -64,7 +65,7 @@ class History:
     def newest(self, limit: int, after: Place | None = None) -> list[Row]:
         """Up to `limit` readings, newest first; Device.DoesNotExist if the user sees no such."""
         last = after.ts if after else self.end or timezone.now()
-        recent = last - RECENT
+        recent = max(last, EARLIEST) - RECENT
         if self.start and self.start >= recent:
             return self._read("DESC", limit, after)
         rows = self._read("DESC", limit, after, ["ts >= %(recent)s"], recent=recent)

@@ -182,3 +182,10 @@ def test_what_is_stored_comes_out_as_it_went_in(viewer, cast):
     people.reading(cast.device)
     Telemetry.objects.filter(device=cast.device).update(payload=payload)
     assert json.loads(viewer.get("/telemetry/dev-01").content)[0]["payload"] == payload
+
+
+@pytest.mark.parametrize("moment", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z"])
+def test_the_ends_of_time_are_times_too(cast, moment):
+    people.reading(cast.device)
+    for name in ("from", "to"):
+        assert api(cast.viewer).get(f"/telemetry/dev-01?{name}={moment}").status_code == 200
