@@ -184,7 +184,7 @@ MIDDLEWARE = [
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.middleware.gzip.GZipMiddleware",
     "corsheaders.middleware.CorsMiddleware",
-    "iotplatform.rest.middleware.require_length",
+    "iotplatform.rest.middleware.for_programs",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -280,7 +280,13 @@ SPECTACULAR_SETTINGS = {
 # Apps on pages of other origins. Tokens travel in a header, so cookies are not let through.
 CORS_ALLOW_ALL_ORIGINS = DEBUG and not CORS_ALLOWED_ORIGINS
 CORS_URLS_REGEX = r"^/(?!admin)"
-CORS_EXPOSE_HEADERS = ["Content-Disposition", "Link", "Retry-After", "WWW-Authenticate"]
+CORS_EXPOSE_HEADERS = [
+    "Content-Disposition",
+    "Link",
+    "Location",
+    "Retry-After",
+    "WWW-Authenticate",
+]
 
 # Language, time, files -------------------------------------------------------------------------
 

@@ -27,8 +27,3 @@ urlpatterns = [
         name="docs",
     ),
 ]
-
-handler400 = "iotplatform.rest.problems.bad_request"
-handler403 = "iotplatform.rest.problems.forbidden"
-handler404 = "iotplatform.rest.problems.not_found"
-handler500 = "iotplatform.rest.problems.server_error"

@@ -1,5 +1,6 @@
 """Long lists in pages: `limit` and an opaque `cursor`, the way on in `Link` headers (RFC 8288)."""
 
+import re
 from datetime import datetime
 from functools import cache
 from operator import attrgetter
@@ -16,6 +17,7 @@ from rest_framework.utils.urls import remove_query_param, replace_query_param
 
 LIMIT = 1_000
 LARGEST_LIMIT = 10_000
+LIMIT_PATTERN = re.compile(r"[1-9][0-9]{0,4}")
 
 
 @cache
@@ -109,7 +111,7 @@ class KeysetPagination(BasePagination):
         text = self.request.query_params.get("limit", "")
         if not text:
             return default
-        if text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= LARGEST_LIMIT:
+        if LIMIT_PATTERN.fullmatch(text) and int(text) <= LARGEST_LIMIT:
             return int(text)
         raise ValidationError({"limit": f"Use a number from 1 to {LARGEST_LIMIT}."})
 

@@ -6,8 +6,7 @@ from typing import Any
 
 from django.core.exceptions import PermissionDenied
 from django.db import InterfaceError, OperationalError
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
-from django.views import defaults
+from django.http import Http404
 from psycopg.errors import QueryCanceled
 from rest_framework.exceptions import (
     APIException,
@@ -106,38 +105,3 @@ def headers_of(error: APIException) -> dict[str, str]:
     if wait := getattr(error, "wait", None):
         headers["Retry-After"] = f"{wait:.0f}"
     return headers
-
-
-# What Django itself answers when no view of the API does. People in the console get pages.
-
-
-def wants_page(request: HttpRequest) -> bool:
-    return request.path.startswith("/admin/") or "text/html" in request.headers.get("Accept", "")
-
-
-def answer(status: int, code: str, detail: str) -> HttpResponse:
-    return JsonResponse(problem(status, code, detail, []), status=status, content_type=CONTENT_TYPE)
-
-
-def bad_request(request: HttpRequest, exception: Exception) -> HttpResponseBase:
-    if wants_page(request):
-        return defaults.bad_request(request, exception)
-    return answer(400, "bad_request", "The request cannot be understood. Check host and headers.")
-
-
-def forbidden(request: HttpRequest, exception: Exception) -> HttpResponseBase:
-    if wants_page(request):
-        return defaults.permission_denied(request, exception)
-    return answer(403, "permission_denied", "You may not do this.")
-
-
-def not_found(request: HttpRequest, exception: Exception) -> HttpResponseBase:
-    if wants_page(request):
-        return defaults.page_not_found(request, exception)
-    return answer(404, "not_found", "There is nothing at this address. /docs lists what there is.")
-
-
-def server_error(request: HttpRequest) -> HttpResponseBase:
-    if wants_page(request):
-        return defaults.server_error(request)
-    return answer(500, "error", "A fault of the platform; its log says more. Try again later.")

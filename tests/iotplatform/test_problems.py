@@ -54,7 +54,9 @@ def test_what_another_tenant_has_does_not_exist(cast):
     assert shape(api(cast.viewer).get("/devices/foreign-01"))["status"] == 404
 
 
-def test_an_address_that_leads_nowhere_is_no_page_for_a_program(db):
+@pytest.mark.parametrize("debug", [False, True])
+def test_an_address_that_leads_nowhere_is_no_page_for_a_program(db, settings, debug):
+    settings.DEBUG = debug
     assert shape(Client().get("/nothing"))["code"] == "not_found"
 
 
@@ -112,7 +114,10 @@ def test_a_question_that_takes_too_long_is_told_to_ask_for_less(cast, monkeypatc
 
 
 @pytest.mark.parametrize("path", ["/devices", "/telemetry/dev-01"])
-def test_a_fault_of_ours_says_nothing_of_its_cause(cast, monkeypatch, path):
+@pytest.mark.parametrize("debug", [False, True])
+def test_a_fault_of_ours_says_nothing_of_its_cause(cast, monkeypatch, settings, debug, path):
+    settings.DEBUG = debug
+
     def fail(*_, **__):
         raise RuntimeError("the secret is 42")
 
@@ -137,3 +142,25 @@ def test_faults_name_their_fields_however_deep():
         ("", "odd"),
     ]
     assert body["detail"] == "labels.site: Too long. (2 more in “errors”.)"
+
+
+def test_every_fault_has_a_code_whoever_found_it(cast):
+    for query in ("label=:x", "online=perhaps", "session=x", "last_seen_after=x", "ordering=x"):
+        body = api(cast.viewer).get(f"/devices?{query}").json()
+        assert body["errors"][0]["code"].startswith("invalid")
+
+
+def test_a_method_that_django_refuses_is_a_problem_too(db):
+    response = Client().post("/healthz")
+    assert shape(response)["code"] == "method_not_allowed"
+    assert response["Allow"] == "GET, HEAD"
+
+
+def test_the_console_keeps_its_pages(db):
+    response = Client().get("/admin/nothing/")
+    assert response["Content-Type"].startswith("text/html")
+
+
+def test_no_cache_keeps_what_one_person_was_answered(cast):
+    assert api(cast.viewer).get("/devices")["Cache-Control"] == "private, no-store"
+    assert "no-store" in api(None).get("/devices")["Cache-Control"]
