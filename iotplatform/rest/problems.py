@@ -11,18 +11,33 @@ from psycopg.errors import QueryCanceled
 from rest_framework.exceptions import (
     APIException,
     ErrorDetail,
+    NotAcceptable,
+    NotAuthenticated,
     NotFound,
     ValidationError,
 )
 from rest_framework.exceptions import PermissionDenied as Forbidden
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
+from rest_framework_simplejwt.exceptions import InvalidToken
 
 from accounts.faults import faults_in
 
 logger = logging.getLogger(__name__)
 
 CONTENT_TYPE = "application/problem+json"
+
+
+ADVICE: dict[type[APIException], str] = {
+    NotAuthenticated: "Log in at /auth/login, and send the token: “Authorization: Bearer …”.",
+    InvalidToken: "The token has run out, or never was one. Get another at /auth/refresh.",
+    Forbidden: "Your role does not allow this. /auth/me lists what it does; ask an admin for more.",
+    NotFound: "There is no such thing, or you may not see it.",
+    NotAcceptable: "The answer is JSON: accept application/json.",
+}
+"""What to do about an error, where REST framework only says what it is."""
+
+BAD_TOKEN = "Given token not valid for any token type"
 
 
 class Unavailable(APIException):
@@ -87,7 +102,10 @@ def body_of(error: APIException) -> dict[str, Any]:
     detail = error.detail
     # simplejwt says it in a mapping.
     said: Any = detail.get("detail", detail) if isinstance(detail, dict) else detail
-    return problem(error.status_code, getattr(said, "code", None) or "error", str(said), [])
+    code = getattr(said, "code", None) or "error"
+    is_stock = said in (error.default_detail, BAD_TOKEN)
+    text = ADVICE.get(type(error), said) if is_stock else said
+    return problem(error.status_code, code, str(text), [])
 
 
 def in_one_sentence(faults: list[tuple[str, ErrorDetail]]) -> str:
