@@ -18,6 +18,7 @@ from tests.acceptance.proxy import MqttProxy, PostgresProxy
 from tests.servers import Mosquitto
 
 numbers = itertools.count(1)
+# Of the browser: nothing that would ask other servers.
 FLAGS = [
     "--disable-gpu",
     "--disable-quic",

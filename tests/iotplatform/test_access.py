@@ -18,7 +18,7 @@ RANK = {
     "anonymous": 0, "disabled": 0, "viewer": 1, "operator": 2, "admin": 3, "stranger": 3, "staff": 4
 }  # fmt: skip
 NEEDED = {"anyone": 0, **RANK}
-OF_OTHERS = ("/", "/healthz", "/schema", "/docs")
+OF_OTHERS = ("/", "/schema", "/docs")
 """What these refuse is refused in their own form."""
 
 
