@@ -1,10 +1,8 @@
 """History as files of any size: CSV and NDJSON, read and handed out block by block."""
 
-import csv
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
-from io import StringIO
 from typing import Any
 
 import orjson
@@ -12,6 +10,7 @@ from django.db import transaction
 from django.db.models import Q, TextField
 from django.db.models.functions import Cast
 
+from accounts.files import csv_text
 from telemetry.models import TelemetryQuerySet
 
 BLOCK_CHARACTERS = 1024 * 1024
@@ -41,13 +40,6 @@ def as_csv(readings: TelemetryQuerySet, keys: list[str]) -> Iterator[bytes]:
             lines.append([ts.isoformat(), cell(msg_id), *[cell(value_of(key)) for key in keys]])
         yield csv_text(lines)
         lines = []
-
-
-def csv_text(lines: Iterable[Iterable[Any]]) -> bytes:
-    """Rows of cells as RFC 4180 has them."""
-    text = StringIO(newline="")
-    csv.writer(text).writerows(lines)
-    return text.getvalue().encode()
 
 
 def cell(value: Any) -> Any:

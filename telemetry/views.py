@@ -1,8 +1,6 @@
 """Readings over the API."""
 
-from collections.abc import Iterator
 from datetime import datetime
-from itertools import chain
 from typing import Any
 from uuid import UUID
 
@@ -18,6 +16,7 @@ from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
 from accounts.conflicts import Conflict
+from accounts.files import file
 from accounts.rest import ByRole, FileNegotiation, QueryParameters, StrictFields, json_array, person
 from devices.models import Device
 from telemetry import examples, export
@@ -176,16 +175,19 @@ class ExportView(GenericAPIView):
 
         CSV has the columns `ts`, `msg_id` and one for each key; what a spreadsheet would take for
         a formula has an apostrophe before it. NDJSON has a line for each reading, the same record
-        as the list of readings. A file that cannot be finished ends in a broken connection.
+        as the list of readings. A file that cannot be finished ends in a broken connection;
+        over HTTP/1.0, where that cannot be told, there is none (505).
         """
         query = ExportQuery.read(request)
         device = device_of(request, device_uid)
         readings = Telemetry.objects.of(device).between(query.get("from"), query.get("to"))
         if query["as"] == "csv":
             keys = query.get("keys") or keys_of(request, device_uid)
-            return file(request, export.as_csv(readings, keys), f"{device_uid}.csv", CSV)
+            return file(
+                request, export.as_csv(readings, keys), f"{device_uid}.csv", f"{CSV}; charset=utf-8"
+            )
         lines = export.as_ndjson(as_json(readings, device.device_uid, query.get("keys")))
-        return file(request, lines, f"{device_uid}.ndjson", NDJSON)
+        return file(request, lines, f"{device_uid}.ndjson", f"{NDJSON}; charset=utf-8")
 
 
 def device_of(request: Request, device_uid: str) -> Device:
@@ -210,21 +212,6 @@ def only(devices: Any, device_uid: str) -> Any:
 def keys_of(request: Request, device_uid: str) -> list[str]:
     devices = with_keys(Device.objects.visible_to(person(request)))
     return [each["key"] for each in orjson.loads(json_of(devices, device_uid))]
-
-
-def file(
-    request: Request, blocks: Iterator[bytes], name: str, content_type: str
-) -> StreamingHttpResponse:
-    """A file to be saved, under a name that every system takes.
-
-    Its beginning is made first: a fault then is an answer of its own and not half a file.
-    """
-    # For the headers alone a server would still have all of it made.
-    content = () if request.method == "HEAD" else chain([next(blocks)], blocks)
-    headers = {"Content-Disposition": f'attachment; filename="{name.replace(":", "-")}"'}
-    return StreamingHttpResponse(
-        content, content_type=f"{content_type}; charset=utf-8", headers=headers
-    )
 
 
 class MayDeal(ByRole):

@@ -3,6 +3,7 @@
 import base64
 import gzip
 import http.client
+import json
 import os
 import subprocess
 import sys
@@ -133,20 +134,33 @@ def end_other_connections():
         )
 
 
+def asked(port, user, version=11, **headers):
+    """The connection of a client, and the answer to its request for NDJSON, not read yet."""
+    client = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    client._http_vsn, client._http_vsn_str = version, f"HTTP/{version / 10}"
+    headers["Authorization"] = f"Bearer {AccessToken.for_user(user)}"
+    client.request("GET", f"{EXPORT}?as=ndjson", headers=headers)
+    return client, client.getresponse()
+
+
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("encoding", ["identity", "gzip"])
 def test_a_file_that_cannot_be_finished_ends_in_a_broken_connection(cast, web, encoding):
     for number in range(300):
         noise = base64.b64encode(os.urandom(TEXT)).decode()
         reading(cast.device, at=NOON - timedelta(seconds=number), noise=noise)
-    client = http.client.HTTPConnection("127.0.0.1", web, timeout=60)
-    token = AccessToken.for_user(cast.viewer)
-    headers = {"Authorization": f"Bearer {token}", "Accept-Encoding": encoding}
-    client.request("GET", f"{EXPORT}?as=ndjson", headers=headers)
-    answer = client.getresponse()
+    client, answer = asked(web, cast.viewer, **{"Accept-Encoding": encoding})
     assert (answer.status, len(answer.read(1000))) == (200, 1000)
     end_other_connections()
     with pytest.raises(http.client.IncompleteRead):
         answer.read()
     assert Telemetry.objects.count() == 300
+    client.close()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_over_http_1_0_where_nobody_could_tell_no_file_is_begun(cast, web):
+    client, answer = asked(web, cast.viewer, version=10)
+    assert (answer.status, answer.headers["Content-Type"]) == (505, "application/problem+json")
+    assert "Use HTTP/1.1" in json.load(answer)["detail"]
     client.close()
