@@ -11,6 +11,7 @@ from rest_framework_simplejwt.settings import api_settings
 from rest_framework_simplejwt.tokens import Token
 from rest_framework_simplejwt.utils import get_md5_hash_password
 
+from accounts import demo
 from accounts.models import User
 
 FIELDS = [field.attname for field in User._meta.concrete_fields]
@@ -32,9 +33,9 @@ class TokenAuthentication(JWTAuthentication):
         with connection.cursor() as cursor:
             cursor.execute(PERSON, [number_in(validated_token)])
             row = cursor.fetchone()
-        if not row:
+        user = User.from_db(connection.alias, FIELDS, row) if row else None
+        if not user or not demo.may_stay(user):
             raise AuthenticationFailed("There is no active user of this token.", "user_inactive")
-        user = User.from_db(connection.alias, FIELDS, row)
         password = get_md5_hash_password(user.password)
         if validated_token.get(api_settings.REVOKE_TOKEN_CLAIM) != password:
             raise AuthenticationFailed(

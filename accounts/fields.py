@@ -3,6 +3,7 @@
 from typing import Any
 
 from rest_framework import serializers
+from rest_framework.exceptions import NotFound
 
 from accounts.models import Tenant
 from accounts.rest import person
@@ -33,10 +34,15 @@ class TenantField(serializers.SlugRelatedField):
 
 
 class SentOnly(serializers.ModelSerializer):
-    """Of two people who change the same thing each writes what they sent and nothing else."""
+    """Of two people who change the same thing each writes what they sent and nothing else.
+
+    What somebody deleted meanwhile is not found.
+    """
 
     def update(self, instance: Any, validated_data: dict[str, Any]) -> Any:
+        row = type(instance)._base_manager.filter(pk=instance.pk)
+        if validated_data and not row.update(**validated_data):
+            raise NotFound
         for name, value in validated_data.items():
             setattr(instance, name, value)
-        instance.save(update_fields=list(validated_data))
         return instance

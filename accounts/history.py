@@ -4,6 +4,7 @@ from typing import Any
 
 from django.contrib.admin.models import ADDITION, CHANGE, DELETION, LogEntry
 from django.db.models import Model
+from rest_framework.serializers import BaseSerializer
 
 from accounts.models import User
 
@@ -14,3 +15,12 @@ def record(user: User, flag: int, what: Model, fields: list[str] | None = None) 
     """Note that `user` added, changed (which `fields`) or deleted `what`: ADDITION and so on."""
     message: list[dict[str, Any]] = [{MESSAGES[flag]: {"fields": fields} if fields else {}}]
     LogEntry.objects.log_actions(user.pk, [what], flag, message, single_object=True)
+
+
+def save_and_record(user: User, serializer: BaseSerializer) -> None:
+    """Save a change by `user`, and note which fields have another value by that, if any."""
+    before, sent = serializer.instance, serializer.validated_data
+    fields = [name for name, value in sent.items() if getattr(before, name) != value]
+    changed = serializer.save()
+    if fields:
+        record(user, CHANGE, changed, fields)

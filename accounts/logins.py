@@ -25,12 +25,15 @@ from accounts.models import LoginAttempt, User
 logger = logging.getLogger(__name__)
 
 WRONG = "The e-mail address or the password is wrong."
+FAILED = "Too many logins failed."
+BUSY = "Too many logins at once."
 
 # Failures, within how long, until somebody has to wait.
 FROM_ONE_ADDRESS_FOR_ONE_ACCOUNT = (10, timedelta(minutes=5))
 FROM_ONE_ADDRESS = (50, timedelta(minutes=5))
-# Not for an address from which the account has logged in: from elsewhere nobody can shut it out.
-FOR_ONE_ACCOUNT = (30, timedelta(minutes=15))
+# Ten times what one address can spend on it, and not for an address from which the account has
+# logged in: from elsewhere nobody can shut it out.
+FOR_ONE_ACCOUNT = (300, timedelta(minutes=15))
 
 ACCOUNT_LOCK, ADDRESS_LOCK = 1, 2
 KEY = "SELECT encode(sha256(convert_to(lower(%s), 'UTF8')), 'hex')"
@@ -38,9 +41,10 @@ LOCK = "SELECT pg_advisory_xact_lock(%s, hashtext(%s))"
 
 CHECKED_AT_ONCE = 2
 """Passwords that a process checks at the same time, for the sake of its memory."""
-PATIENCE = 10
-"""Seconds to wait for one's turn; longer, and logins would take all threads from other requests."""
+WAITING = 2
+"""How many more wait for their turn; with more, logins would take all threads from others."""
 turns = threading.BoundedSemaphore(CHECKED_AT_ONCE)
+places = threading.BoundedSemaphore(CHECKED_AT_ONCE + WAITING)
 
 
 class TooManyAttempts(APIException):
@@ -59,25 +63,36 @@ def log_in(request: HttpRequest, email: str, password: str) -> User | None:
 
     An address that nobody has, a wrong password and a disabled user are the same work.
     """
-    address = address_of(request)
-    attempt = _admit(email, address)
-    with _turn():
-        user = cast("User | None", authenticate(request, username=email, password=password))
-    if user:
-        attempt.mark_succeeded()
-    else:
+    email, address = User.objects.normalize_email(email), address_of(request)
+    with _place():
+        attempt = _admit(email, address)
+        with turns:
+            user = cast("User | None", authenticate(request, username=email, password=password))
+        attempt.settle(succeeded=user is not None)
+    if not user:
         logger.info("A login failed, from %s.", address)
     return user
 
 
+@contextmanager
+def _place() -> Iterator[None]:
+    if not places.acquire(blocking=False):
+        raise TooManyAttempts(BUSY, 1)
+    try:
+        yield
+    finally:
+        places.release()
+
+
 def _admit(email: str, address: str) -> LoginAttempt:
-    """Notes an attempt, as failed until it succeeds; TooManyAttempts if there were too many."""
+    """Notes an attempt; TooManyAttempts if there were, or may be with those under way, too many."""
     with transaction.atomic():
         account = _lock(email, address)
         now = timezone.now()
         if wait := _wait(account, address, now):
-            logger.warning("Too many logins failed, from %s.", address)
-            raise TooManyAttempts("Too many logins failed.", math.ceil(wait.total_seconds()))
+            why = BUSY if wait == LoginAttempt.MOMENT else FAILED
+            logger.warning("%s From %s.", why, address)
+            raise TooManyAttempts(why, math.ceil(wait.total_seconds()))
         return LoginAttempt.objects.create(account=account, address=address, at=now)
 
 
@@ -106,14 +121,4 @@ def _wait(account: str, address: str, now: datetime) -> timedelta:
     )
     elsewhere = attempts.filter(account=account).wait(*FOR_ONE_ACCOUNT, now)
     is_longer = elsewhere > wait
-    return wait if not is_longer or of_both.filter(succeeded=True).exists() else elsewhere
-
-
-@contextmanager
-def _turn() -> Iterator[None]:
-    if not turns.acquire(timeout=PATIENCE):
-        raise TooManyAttempts("Very many people are logging in.", PATIENCE)
-    try:
-        yield
-    finally:
-        turns.release()
+    return wait if not is_longer or of_both.known(now).exists() else elsewhere

@@ -1,5 +1,6 @@
 """Tenants and the people who work in them."""
 
+import unicodedata
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -47,6 +48,19 @@ class Tenant(models.Model):
     def __str__(self) -> str:
         return self.name or self.slug
 
+    def contents(self) -> list[str]:
+        """What it has, in plural nouns: “devices”, “users”.
+
+        Optimization: `delete` would read all of it to find that out.
+        """
+        fields: Any = self._meta.get_fields(include_hidden=True)
+        holders = [(field.related_model, field.field.name) for field in fields if field.one_to_many]
+        return sorted(
+            str(model._meta.verbose_name_plural)
+            for model, tenant in holders
+            if model._base_manager.filter(**{tenant: self}).exists()
+        )
+
 
 class Role(models.TextChoices):
     """What a person may do inside a tenant; `accounts/roles.py` has the table."""
@@ -67,6 +81,17 @@ class UserQuerySet(models.QuerySet["User"]):
 
 
 class UserManager(BaseUserManager["User"].from_queryset(UserQuerySet)):  # type: ignore[misc]
+    @classmethod
+    def normalize_email(cls, email: str | None) -> str:
+        """One spelling for what looks the same, and the domain in small letters."""
+        return super().normalize_email(unicodedata.normalize("NFKC", email or ""))
+
+    def valid_email(self, text: str) -> str:
+        """`text` as it is kept; Django's ValidationError if it is, or by that becomes, none."""
+        email = self.normalize_email(text)
+        self.model._meta.get_field("email").run_validators(email)
+        return email
+
     def create_user(self, email: str, password: str | None = None, **fields: Any) -> "User":
         """A person with `password`; without one they cannot log in until it is set."""
         user: User = self.model(email=self.normalize_email(email), **fields)
@@ -130,16 +155,28 @@ class User(AbstractBaseUser, PermissionsMixin):
 
 class LoginAttemptQuerySet(models.QuerySet["LoginAttempt"]):
     def wait(self, failures: int, window: timedelta, now: datetime) -> timedelta:
-        """How long until fewer than `failures` of these failed within `window`."""
-        failed = self.filter(succeeded=False, at__gt=now - window).order_by("-at")
-        # The one that has to leave the window for there to be room in it.
-        oldest = failed.values_list("at", flat=True)[failures - 1 : failures]
-        return next((at + window - now for at in oldest), timedelta())
+        """How long until fewer than `failures` of these failed, or may yet fail, within `window`.
+
+        Those that are checked right now are waited for only a moment.
+        """
+        failed = models.Q(succeeded=False, at__gt=now - window)
+        checked = models.Q(succeeded=None, at__gt=now - LoginAttempt.CHECKED_FOR)
+        failed_first = models.F("succeeded").asc(nulls_last=True)
+        counted = self.filter(failed | checked).order_by(failed_first, "-at")
+        # The one that has to leave for there to be room.
+        last = counted[failures - 1 : failures].first()
+        if last is None:
+            return timedelta()
+        return LoginAttempt.MOMENT if last.succeeded is None else last.at + window - now
+
+    def known(self, now: datetime) -> "LoginAttemptQuerySet":
+        """Those by which an address is known to an account."""
+        return self.filter(succeeded=True, at__gt=now - LoginAttempt.KNOWN_FOR)
 
     def outdated(self, now: datetime) -> "LoginAttemptQuerySet":
         """Those that play no part any more."""
-        old = models.Q(at__lt=now - LoginAttempt.KNOWN_FOR)
-        return self.filter(old | models.Q(at__lt=now - timedelta(days=1), succeeded=False))
+        old = models.Q(at__lt=now - timedelta(days=1)) & ~models.Q(succeeded=True)
+        return self.filter(old | models.Q(at__lt=now - LoginAttempt.KNOWN_FOR))
 
 
 class LoginAttempt(models.Model):
@@ -147,6 +184,10 @@ class LoginAttempt(models.Model):
 
     KNOWN_FOR = timedelta(days=30)
     """How long an address is known to an account that logged in from there."""
+    CHECKED_FOR = timedelta(minutes=1)
+    """After that, whoever was checking the password is gone."""
+    MOMENT = timedelta(seconds=1)
+    """How soon to try again where others are checked."""
 
     account = models.CharField(
         max_length=64,
@@ -154,7 +195,7 @@ class LoginAttempt(models.Model):
     )
     address = models.GenericIPAddressField(help_text="Of IPv6 the first half, one network.")
     at = models.DateTimeField()
-    succeeded = models.BooleanField(default=False, help_text="Nor yet, while it is checked.")
+    succeeded = models.BooleanField(null=True, help_text="Unknown while it is checked.")
 
     objects = LoginAttemptQuerySet.as_manager()
 
@@ -168,6 +209,10 @@ class LoginAttempt(models.Model):
     def __str__(self) -> str:
         return f"{self.address} {self.at}"
 
-    def mark_succeeded(self) -> None:
-        self.succeeded = True
+    def settle(self, succeeded: bool) -> None:
+        """Note how it ended. Of those that succeeded the newest is enough."""
+        self.succeeded = succeeded
         self.save(update_fields=["succeeded"])
+        if succeeded:
+            same = LoginAttempt.objects.filter(account=self.account, address=self.address)
+            same.filter(succeeded=True, pk__lt=self.pk).delete()

@@ -16,6 +16,7 @@ from accounts.roles import LEAST_ROLE, grantable_by
 
 LONGEST_PASSWORD = 1024
 OWN = {
+    "email": "Nobody changes their own e-mail address here. Use the console, or ask an admin.",
     "role": "Nobody changes their own role. Ask another admin.",
     "is_active": "Nobody switches themself off. Ask another admin.",
     "password": "Change your own at /auth/password, which asks for the one you have.",
@@ -187,7 +188,7 @@ class UserSerializer(StrictFields, SentOnly):
         extra_kwargs = {"role": {"initial": Role.VIEWER}, "is_active": {"initial": True}}
 
     def validate_email(self, email: str) -> str:
-        return User.objects.normalize_email(email)
+        return User.objects.valid_email(email)
 
     def validate_role(self, role: str) -> str:
         if role not in grantable_by(person(self.context["request"])):
@@ -202,7 +203,8 @@ class UserSerializer(StrictFields, SentOnly):
             raise PermissionDenied("The person has more rights than you. Ask them, or an admin.")
         if self.instance == me:
             self._keep_own(attrs)
-        if "tenant" in attrs and not attrs["tenant"] and not self._is_of_staff():
+        is_of_staff = self.instance is not None and self.instance.is_superuser
+        if "tenant" in attrs and not attrs["tenant"] and not is_of_staff:
             advice = "Choose a tenant: only platform staff can do without."
             raise serializers.ValidationError({"tenant": advice})
         if "password" in attrs:
@@ -211,15 +213,12 @@ class UserSerializer(StrictFields, SentOnly):
         return attrs
 
     def _keep_own(self, attrs: dict[str, Any]) -> None:
-        changed = [name for name in OWN if name in attrs and attrs[name] != self._own(name)]
+        # That of a password is its hash, which equals no password that was sent.
+        own = {name: getattr(self.instance, name) for name in OWN}
+        own["password"] = None
+        changed = [name for name in OWN if name in attrs and attrs[name] != own[name]]
         if changed:
             raise serializers.ValidationError({name: OWN[name] for name in changed})
-
-    def _own(self, name: str) -> Any:
-        return getattr(self.instance, name)
-
-    def _is_of_staff(self) -> bool:
-        return self.instance is not None and self.instance.is_superuser
 
     def create(self, validated_data: dict[str, Any]) -> User:
         user: User = User.objects.create_user(**validated_data)

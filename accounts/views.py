@@ -2,9 +2,9 @@
 
 from typing import Any, cast
 
-from django.contrib.admin.models import ADDITION, CHANGE, DELETION
+from django.contrib.admin.models import ADDITION, DELETION
 from django.contrib.auth.models import update_last_login
-from django.db.models import ProtectedError
+from django.db import transaction
 from drf_spectacular.utils import (
     OpenApiParameter,
     OpenApiResponse,
@@ -12,7 +12,7 @@ from drf_spectacular.utils import (
     extend_schema_view,
 )
 from rest_framework.exceptions import AuthenticationFailed, ValidationError
-from rest_framework.generics import GenericAPIView
+from rest_framework.generics import GenericAPIView, get_object_or_404
 from rest_framework.mixins import (
     CreateModelMixin,
     DestroyModelMixin,
@@ -31,7 +31,7 @@ from rest_framework.viewsets import GenericViewSet
 from accounts import serializers, tokens
 from accounts.conflicts import Conflict, conflicts
 from accounts.filters import UserFilters
-from accounts.history import record
+from accounts.history import record, save_and_record
 from accounts.logins import WRONG, log_in
 from accounts.models import SLUG_PATTERN, Tenant, TenantQuerySet, User, UserQuerySet
 from accounts.rest import person
@@ -40,8 +40,8 @@ USER_ID = OpenApiParameter("id", int, OpenApiParameter.PATH)
 EMAIL_TAKEN = "There is a user with this e-mail address already."
 SLUG_TAKEN = "There is a tenant with this slug already."
 IN_USE = (
-    "The tenant has devices or users still. Delete them first; devices are gone for good an hour "
-    "later, by “maintain”."
+    "The tenant has {} still. Delete these, or move users to another tenant; “maintain” erases "
+    "deleted devices an hour later, and rejected messages after HISTORY_DAYS."
 )
 
 
@@ -72,7 +72,8 @@ class LoginView(Door):
     @extend_schema(
         operation_id="auth_login",
         summary="Log in",
-        description="Too many failures are 429 for some minutes, with `Retry-After`.",
+        description="Too many failures are 429 for some minutes, and too many at once for a "
+        "second, with `Retry-After`.",
         responses=serializers.TokensSerializer,
         auth=[],
     )
@@ -158,8 +159,10 @@ class PasswordView(GenericAPIView):
     partial_update=extend_schema(
         summary="Change a user",
         parameters=[USER_ID],
-        description="Send what is to change. A new password, or `is_active: false`, ends the "
-        "person's tokens and sessions at once. What was changed is in the console's history.",
+        description="Send what is to change. A new password ends the person's tokens and sessions "
+        "for good. `is_active: false` shuts them out at once and for as long as it holds: tokens "
+        "and sessions that have not run out work again after `is_active: true`, unless the "
+        "password was changed as well. What was changed is in the console's history.",
     ),
 )
 class UserViewSet(
@@ -186,8 +189,7 @@ class UserViewSet(
 
     def perform_update(self, serializer: BaseSerializer) -> None:
         with conflicts(EMAIL_TAKEN):
-            fields = list(serializer.validated_data)
-            record(person(self.request), CHANGE, serializer.save(), fields)
+            save_and_record(person(self.request), serializer)
 
 
 @extend_schema_view(
@@ -202,7 +204,7 @@ class UserViewSet(
     ),
     destroy=extend_schema(
         summary="Delete a tenant",
-        description="For platform staff. With devices or users still in it, 409.",
+        description="For platform staff. With anything still in it, 409, which says what.",
     ),
 )
 class TenantViewSet(
@@ -232,13 +234,14 @@ class TenantViewSet(
         return {"Location": reverse("tenant-detail", [data["slug"]], request=self.request)}
 
     def perform_update(self, serializer: BaseSerializer) -> None:
-        fields = list(serializer.validated_data)
-        record(person(self.request), CHANGE, serializer.save(), fields)
+        with transaction.atomic():
+            save_and_record(person(self.request), serializer)
 
     def perform_destroy(self, instance: Tenant) -> None:
-        try:
-            with conflicts(IN_USE):
-                record(person(self.request), DELETION, instance)
-                instance.delete()
-        except ProtectedError as error:
-            raise Conflict(IN_USE) from error
+        with transaction.atomic():
+            # Nobody may put anything into it meanwhile.
+            tenant = get_object_or_404(self.get_queryset().select_for_update(), pk=instance.pk)
+            if contents := tenant.contents():
+                raise Conflict(IN_USE.format(" and ".join(contents)))
+            record(person(self.request), DELETION, tenant)
+            tenant.delete()

@@ -6,7 +6,6 @@ Values that hold for a trial (DEBUG) are refused where real data may be.
 from pathlib import Path
 from typing import Any
 
-from django.apps import apps
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 
@@ -85,9 +84,6 @@ def check_numbers(**_: Any) -> list[CheckMessage]:
         for name, number in days.items()
         if number < 1
     ]
-    if settings.NUM_PROXIES < 0:
-        problem = f"NUM_PROXIES: {settings.NUM_PROXIES} is no number of proxies."
-        found.append(error(7, problem, "Count those in front of the web server; 0 for none."))
     smallest, largest = PAYLOAD_RANGE
     if not smallest <= settings.MAX_PAYLOAD <= largest:
         found.append(
@@ -98,6 +94,21 @@ def check_numbers(**_: Any) -> list[CheckMessage]:
             )
         )
     return found
+
+
+@register()
+def check_proxies(**_: Any) -> list[CheckMessage]:
+    hint = "Count those in front of the web server; 0 for none."
+    if settings.NUM_PROXIES < 0:
+        problem = f"NUM_PROXIES: {settings.NUM_PROXIES} is no number of proxies."
+        return [error(7, problem, hint)]
+    if settings.CSRF_TRUSTED_ORIGINS and not settings.NUM_PROXIES:
+        problem = (
+            "CSRF_TRUSTED_ORIGINS is for sites behind a proxy, but NUM_PROXIES is 0: failed logins "
+            "of one client would count against all others."
+        )
+        return [Warning(problem, hint=hint, id="iotplatform.W002")]
+    return []
 
 
 @register()
@@ -117,15 +128,6 @@ def check_secrets(**_: Any) -> list[CheckMessage]:
         # Who learns the one, from an app that checks tokens, must not forge sessions.
         found.append(error(11, "SECRET_KEY and JWT_SECRET are the same.", NEW_SECRET))
     return found
-
-
-@register()
-def check_tokens(**_: Any) -> list[CheckMessage]:
-    """Refresh tokens that were given back have to be kept, or they would go on working."""
-    name = "rest_framework_simplejwt.token_blacklist"
-    if apps.is_installed(name):
-        return []
-    return [error(8, f"{name} is not installed.", "Add it to INSTALLED_APPS.")]
 
 
 @register()

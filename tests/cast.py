@@ -32,15 +32,19 @@ def cast() -> SimpleNamespace:
         t0=t0,
         other=other,
         stranger=user("stranger@other.example", other, Role.ADMIN),
-        staff=User.objects.create_superuser("staff@example.com"),
+        staff=user("staff@example.com", None, Role.ADMIN, is_superuser=True),
         device=device("dev-01", t0),
         foreign=device("foreign-01", other),
         **people,
     )
 
 
-def user(email: str, tenant: Tenant, role: str = Role.VIEWER, **fields: Any) -> User:
-    return User.objects.create_user(email, tenant=tenant, role=role, **fields)
+def user(email: str, tenant: Tenant | None, role: str = Role.VIEWER, **fields: Any) -> User:
+    """Somebody with `password`; without one, with a password that nobody knows."""
+    if "password" in fields:
+        return User.objects.create_user(email, tenant=tenant, role=role, **fields)
+    password = "the hash of no password"
+    return User.objects.create(email=email, tenant=tenant, role=role, password=password, **fields)
 
 
 def device(uid: str, tenant: Tenant, **state: Any) -> Device:

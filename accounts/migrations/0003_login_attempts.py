@@ -17,7 +17,7 @@ class Migration(migrations.Migration):
                 ('account', models.CharField(help_text='Hash of what was given as e-mail address: some people type a password there.', max_length=64)),
                 ('address', models.GenericIPAddressField(help_text='Of IPv6 the first half, one network.')),
                 ('at', models.DateTimeField()),
-                ('succeeded', models.BooleanField(default=False, help_text='Nor yet, while it is checked.')),
+                ('succeeded', models.BooleanField(help_text='Unknown while it is checked.', null=True)),
             ],
             options={
                 'indexes': [models.Index(fields=['account', 'address', 'at'], name='loginattempt_pair'), models.Index(fields=['account', 'at'], name='loginattempt_account'), models.Index(fields=['address', 'at'], name='loginattempt_address')],

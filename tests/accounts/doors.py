@@ -2,7 +2,13 @@
 
 from typing import Any
 
+from accounts.fields import SentOnly
 from tests import cast as people
+
+DOTTED = 10 * "\N{LATIN CAPITAL LETTER I WITH DOT ABOVE}"
+# Each of its letters becomes two when an address is kept, which has 254 at most.
+JUST_FITS = f"a@{'.'.join(10 * [DOTTED])}.example"
+TOO_LONG_TO_KEEP = f"a@{'.'.join(20 * [DOTTED])}.example"
 
 
 def log_in(
@@ -17,3 +23,14 @@ def with_token(token: str, scheme: str = "Bearer") -> Any:
     client = people.api(None)
     client.credentials(HTTP_AUTHORIZATION=f"{scheme} {token}")
     return client
+
+
+def deleted_meanwhile(rows: Any, monkeypatch: Any) -> None:
+    """Somebody deletes `rows` between the look at them and a change of them."""
+    update = SentOnly.update
+
+    def late(self: Any, instance: Any, validated_data: Any) -> Any:
+        rows.delete()
+        return update(self, instance, validated_data)
+
+    monkeypatch.setattr(SentOnly, "update", late)

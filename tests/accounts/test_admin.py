@@ -2,10 +2,13 @@
 
 import pytest
 from django.contrib.admin.models import LogEntry
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from accounts.models import Role, Tenant, User
 from tests import cast as people
+from tests.accounts.doors import JUST_FITS, TOO_LONG_TO_KEEP
 from tests.queries import queries_of
 
 USERS = "/admin/accounts/user/"
@@ -88,6 +91,14 @@ def test_an_address_that_is_taken_is_refused_with_a_hint(cast):
     assert "There is a user with this e-mail address already." in response.text
 
 
+def test_an_address_that_grows_too_long_as_it_is_kept_is_refused_with_a_hint(cast):
+    client = people.console(cast.admin)
+    for page in (f"{USERS}add/", change_page(cast.viewer)):
+        response = client.post(page, NEW | {"email": TOO_LONG_TO_KEEP})
+        assert "has at most 254 characters" in response.text
+    assert client.post(f"{USERS}add/", NEW | {"email": JUST_FITS}).status_code == 302
+
+
 @pytest.mark.parametrize("password", ["", "short", "12345678901", "new@t0.example"])
 def test_a_bad_password_is_refused(cast, password):
     crafted = NEW | {"password1": password, "password2": password}
@@ -152,6 +163,16 @@ def test_a_tenant_with_devices_is_not_deleted(cast):
     page = reverse("admin:accounts_tenant_delete", args=[cast.t0.pk])
     people.console(cast.staff).post(page, {"post": "yes"})
     assert Tenant.objects.filter(pk=cast.t0.pk).exists()
+
+
+def test_and_what_is_in_it_is_not_read_to_find_that_out(cast):
+    people.rejected(cast.other)
+    client = people.console(cast.staff)
+    page = reverse("admin:accounts_tenant_delete", args=[cast.other.pk])
+    with CaptureQueriesContext(connection) as captured:
+        answer = client.get(page)
+    assert "Other Ltd: rejected messages" in answer.text
+    assert not [query["sql"] for query in captured if "payload" in query["sql"]]
 
 
 def test_a_filter_with_a_nul_is_refused(cast):

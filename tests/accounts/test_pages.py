@@ -9,7 +9,7 @@ from django.test import Client
 from django.urls import URLPattern, reverse
 
 from accounts.models import Tenant, User
-from devices.models import Device
+from devices.models import Device, DeviceType
 from telemetry.models import RejectedMessage
 from tests import cast as people
 
@@ -47,6 +47,11 @@ PAGES = {
     "devices_device_import": "403 200 200 200 200 302",
     "devices_device_export_csv": "200 200 200 200 200 302",
     "devices_device_export_json": "200 200 200 200 200 302",
+    "devices_devicetype_changelist": "200 200 200 200 200 302",
+    "devices_devicetype_add": "403 403 200 200 200 302",
+    "devices_devicetype_change": "200 200 200 404 200 302",
+    "devices_devicetype_delete": "403 403 200 404 200 302",
+    "devices_devicetype_history": "200 200 200 404 200 302",
     "telemetry_telemetry_changelist": "200 200 200 404 200 302",
     "telemetry_rejectedmessage_changelist": "403 200 200 200 200 302",
     "telemetry_rejectedmessage_add": "403 403 403 403 403 302",
@@ -89,6 +94,7 @@ def thing(name: str, cast: SimpleNamespace) -> Any:
     """The key of what the page `name` is about."""
     things = {
         "devices_device": cast.device.pk,
+        "devices_devicetype": cast.type.pk,
         "accounts_tenant": cast.t0.pk,
         "telemetry_rejectedmessage": cast.rejected.pk,
     }
@@ -103,6 +109,7 @@ def browser(actor: str, cast: SimpleNamespace) -> Client:
 def cast(cast: SimpleNamespace) -> SimpleNamespace:
     people.readings(cast.device, 3)
     cast.rejected = people.rejected(cast.t0)
+    cast.type = DeviceType.objects.create(name="Sensor", tenant=cast.t0)
     return cast
 
 
@@ -139,4 +146,7 @@ def test_who_may_not_change_something_cannot_by_posting_either(cast, name, actor
 def contents() -> list[Any]:
     """All that the pages could change."""
     models = (Tenant, User, Device, RejectedMessage)
-    return [list(model.objects.order_by("pk").values()) for model in models]
+    # The stranger is an admin, and may make types for their own tenant.
+    types = DeviceType.objects.filter(tenant__slug="t0")
+    querysets = [*(model.objects.all() for model in models), types]
+    return [list(rows.order_by("pk").values()) for rows in querysets]

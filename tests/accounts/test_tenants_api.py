@@ -1,10 +1,15 @@
 """/tenants: platform staff make them; a tenant's admin sees and renames their own."""
 
 import pytest
-from django.contrib.admin.models import LogEntry
+from django.contrib.admin.models import CHANGE, LogEntry
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
+from accounts import history
 from accounts.models import Tenant
+from devices.models import DeviceType
 from tests import cast as people
+from tests.accounts.doors import deleted_meanwhile
 
 NEW = {"slug": "Acme.Hanoi-1", "name": "Acme Ltd"}
 
@@ -85,11 +90,53 @@ def test_an_empty_one_is_deleted(cast):
     assert client.get(f"/tenants/{NEW['slug']}").status_code == 404
 
 
-def test_one_with_users_or_devices_is_not(cast):
-    Tenant.objects.create(slug="users", name="n").users.add(cast.viewer)
-    people.device("of-devices", Tenant.objects.create(slug="devices", name="n"))
-    for slug in ("users", "devices"):
-        answer = people.api(cast.staff).delete(f"/tenants/{slug}")
-        assert (answer.status_code, answer.json()["code"]) == (409, "conflict")
-        assert Tenant.objects.filter(slug=slug).exists()
+CONTENTS = {
+    "devices": lambda tenant: people.device("dev-09", tenant),
+    "device types": lambda tenant: DeviceType.objects.create(name="Sensor", tenant=tenant),
+    "rejected messages": people.rejected,
+    "users": lambda tenant: people.user("last@acme.example", tenant),
+}
+
+
+@pytest.mark.parametrize("what", CONTENTS)
+def test_one_with_anything_in_it_is_not_and_the_answer_says_what_is(cast, what):
+    CONTENTS[what](Tenant.objects.create(slug="acme", name="Acme"))
+    answer = people.api(cast.staff).delete("/tenants/acme")
+    assert (answer.status_code, answer.json()["code"]) == (409, "conflict")
+    assert answer.json()["detail"].startswith(f"The tenant has {what} still. ")
+    assert Tenant.objects.filter(slug="acme").exists()
     assert not LogEntry.objects.exists()
+
+
+def test_all_that_is_in_the_way_is_named():
+    fields = Tenant._meta.get_fields(include_hidden=True)
+    models = {field.related_model for field in fields if field.one_to_many}
+    assert {model._meta.verbose_name_plural for model in models} == set(CONTENTS)
+
+
+def test_what_is_in_it_is_not_read(cast):
+    people.rejected(cast.t0)
+    with CaptureQueriesContext(connection) as captured:
+        people.api(cast.staff).delete("/tenants/t0")
+    assert not [query["sql"] for query in captured if "payload" in query["sql"]]
+
+
+def test_one_that_is_deleted_meanwhile_is_not_found(cast, monkeypatch):
+    client = people.api(cast.staff)
+    client.post("/tenants", NEW)
+    deleted_meanwhile(Tenant.objects.filter(slug=NEW["slug"]), monkeypatch)
+    assert client.patch(f"/tenants/{NEW['slug']}", {"name": "Late"}).status_code == 404
+    assert LogEntry.objects.filter(action_flag=CHANGE).count() == 0
+
+
+def test_a_change_that_changes_nothing_is_not_in_the_history(cast):
+    for body in ({}, {"name": cast.t0.name}):
+        assert people.api(cast.admin).patch("/tenants/t0", body).status_code == 200
+    assert not LogEntry.objects.exists()
+
+
+def test_a_change_is_made_with_its_history_or_not_at_all(cast, monkeypatch):
+    monkeypatch.setattr(history, "record", None)
+    with pytest.raises(TypeError):
+        people.api(cast.admin).patch("/tenants/t0", {"name": "Acme"})
+    assert Tenant.objects.get(slug="t0").name == cast.t0.name

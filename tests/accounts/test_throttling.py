@@ -1,8 +1,11 @@
 """Guessing passwords: how soon somebody has to wait, for how long, and who does not have to."""
 
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.contrib.auth.hashers import MD5PasswordHasher
@@ -18,8 +21,9 @@ from tests import cast as people
 from tests.accounts.doors import log_in
 
 HOME, ELSEWHERE = "192.0.2.1", "198.51.100.7"
-PAIR, _ = logins.FROM_ONE_ADDRESS_FOR_ONE_ACCOUNT
-ACCOUNT, _ = logins.FOR_ONE_ACCOUNT
+PAIR, PAIR_TIME = logins.FROM_ONE_ADDRESS_FOR_ONE_ACCOUNT
+_, ACCOUNT_TIME = logins.FOR_ONE_ACCOUNT
+FEW = 5
 
 
 def guess(email: str, times: int = 1, address: str = ELSEWHERE) -> list[int]:
@@ -29,8 +33,34 @@ def guess(email: str, times: int = 1, address: str = ELSEWHERE) -> list[int]:
 
 def guess_from_everywhere(email: str) -> None:
     """As many wrong passwords as an account stands, none of them from where another was."""
-    for number in range(ACCOUNT):
+    for number in range(FEW):
         guess(email, address=f"203.0.113.{number}")
+
+
+def at_once(attempt: Callable[[int], Any], times: int = 16) -> list[Any]:
+    """What `attempt` gives for each number, eight of them at the same moment."""
+    start = threading.Barrier(8)
+
+    def one(number: int) -> Any:
+        start.wait(30)
+        try:
+            return attempt(number)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(8) as threads:
+        return list(threads.map(one, range(times)))
+
+
+@pytest.fixture
+def few_for_one_account(monkeypatch):
+    monkeypatch.setattr(logins, "FOR_ONE_ACCOUNT", (FEW, ACCOUNT_TIME))
+
+
+@pytest.fixture
+def room_for_all(monkeypatch):
+    """Nobody is sent away because others are in front of them."""
+    monkeypatch.setattr(logins, "places", threading.BoundedSemaphore(16))
 
 
 def enter(email: str, address: str = HOME) -> int:
@@ -95,6 +125,14 @@ def test_an_address_that_tries_many_accounts_has_to_wait(ann, monkeypatch):
     assert enter(ann.email, HOME) == 200
 
 
+def test_one_address_alone_shuts_nobody_out(ann):
+    for _ in range(int(ACCOUNT_TIME / PAIR_TIME) + 1):
+        assert guess(ann.email, PAIR + 1) == [401] * PAIR + [429]
+        wait(seconds=PAIR_TIME.total_seconds())
+    assert enter(ann.email, HOME) == 200
+
+
+@pytest.mark.usefixtures("few_for_one_account")
 def test_an_account_that_is_tried_from_everywhere_rests(ann):
     guess_from_everywhere(ann.email)
     assert enter(ann.email, ELSEWHERE) == 429
@@ -102,11 +140,13 @@ def test_an_account_that_is_tried_from_everywhere_rests(ann):
     assert enter(ann.email, ELSEWHERE) == 200
 
 
-def test_but_not_for_an_address_from_which_it_was_used_before(ann):
+@pytest.mark.usefixtures("few_for_one_account")
+@pytest.mark.parametrize(("days", "answer"), [(29, 200), (31, 429)])
+def test_but_not_for_an_address_from_which_it_was_used_within_30_days(ann, days, answer):
     enter(ann.email, HOME)
-    wait(days=20)
+    wait(days=days)
     guess_from_everywhere(ann.email)
-    assert enter(ann.email, HOME) == 200
+    assert enter(ann.email, HOME) == answer
 
 
 def test_such_an_address_has_its_own_limit_still(ann):
@@ -129,7 +169,15 @@ def test_logins_that_succeed_are_not_counted(ann):
     assert [enter(ann.email) for _ in range(PAIR + 5)] == [200] * (PAIR + 5)
 
 
+def test_of_logins_that_succeed_the_newest_of_an_account_and_address_is_kept(ann):
+    for address in (HOME, HOME, ELSEWHERE, HOME):
+        enter(ann.email, address)
+    kept = LoginAttempt.objects.values_list("address", flat=True)
+    assert sorted(kept) == sorted([HOME, ELSEWHERE])
+
+
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("room_for_all")
 @pytest.mark.parametrize(
     ("limit", "email", "address"),
     [
@@ -138,29 +186,71 @@ def test_logins_that_succeed_are_not_counted(ann):
     ],
 )
 def test_attempts_at_the_same_moment_do_not_slip_past(ann, monkeypatch, limit, email, address):
-    monkeypatch.setattr(logins, limit, (5, timedelta(minutes=5)))
-    start = threading.Barrier(8)
-
-    def attempt(number: int) -> int:
-        start.wait(30)
-        try:
-            return guess(email.format(number), address=address.format(number))[0]
-        finally:
-            connection.close()
-
-    with ThreadPoolExecutor(8) as threads:
-        answers = list(threads.map(attempt, range(16)))
-    assert sorted(answers) == [401] * 5 + [429] * 11
+    monkeypatch.setattr(logins, limit, (FEW, timedelta(minutes=5)))
+    answers = at_once(lambda n: guess(email.format(n), address=address.format(n))[0])
+    assert sorted(answers) == [401] * FEW + [429] * (16 - FEW)
 
 
-def test_a_process_checks_few_passwords_at_once(ann, monkeypatch):
-    monkeypatch.setattr(logins, "PATIENCE", 0.01)
-    monkeypatch.setattr(logins, "turns", threading.BoundedSemaphore(1))
-    with logins.turns:
-        answer = log_in(ann.email)
-    assert answer.status_code == 429
-    assert "Very many people are logging in." in answer.json()["detail"]
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("room_for_all")
+def test_the_right_password_many_times_at_once_waits_a_second_at_most(ann, monkeypatch):
+    monkeypatch.setattr(logins, "FROM_ONE_ADDRESS_FOR_ONE_ACCOUNT", (FEW, PAIR_TIME))
+    answers = at_once(lambda _: log_in(ann.email))
+    assert {(a.status_code, a.get("Retry-After")) for a in answers} <= {(200, None), (429, "1")}
+    assert enter(ann.email) == 200
+
+
+def test_where_as_many_are_checked_as_may_fail_one_comes_back_in_a_second(ann):
+    under_way(ann.email, PAIR)
+    answer = log_in(ann.email, REMOTE_ADDR=ELSEWHERE)
+    assert (answer.status_code, answer["Retry-After"]) == (429, "1")
+    assert answer.json()["detail"] == "Too many logins at once. Try again in a second."
+
+
+def test_what_a_process_left_unfinished_blocks_for_a_minute(ann):
+    under_way(ann.email, PAIR)
+    wait(seconds=50)
+    assert enter(ann.email, ELSEWHERE) == 429
+    wait(seconds=15)
+    assert enter(ann.email, ELSEWHERE) == 200
+
+
+def under_way(email: str, times: int) -> None:
+    """Passwords from elsewhere that are being checked."""
+    guess(email, times)
+    LoginAttempt.objects.update(succeeded=None)
+
+
+def test_where_all_places_are_taken_one_is_sent_away_at_once_and_nothing_is_counted(ann):
+    with ExitStack() as others:
+        for _ in range(logins.CHECKED_AT_ONCE + logins.WAITING):
+            others.enter_context(logins.places)
+        answers = [log_in(ann.email) for _ in range(PAIR + 1)]
+    assert {(a.status_code, a["Retry-After"]) for a in answers} == {(429, "1")}
+    assert not LoginAttempt.objects.exists()
     assert log_in(ann.email).status_code == 200
+
+
+def test_a_login_that_breaks_leaves_its_place_to_others(ann, monkeypatch):
+    with monkeypatch.context() as broken:
+        broken.setattr(logins, "authenticate", None)
+        for _ in range(logins.CHECKED_AT_ONCE + logins.WAITING):
+            with pytest.raises(TypeError):
+                log_in(ann.email)
+    assert log_in(ann.email).status_code == 200
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("room_for_all")
+def test_a_process_checks_few_passwords_at_once(ann, monkeypatch):
+    one_more = threading.Barrier(logins.CHECKED_AT_ONCE + 1)
+    monkeypatch.setattr(logins, "authenticate", lambda *_, **__: one_more.wait(1))
+
+    def nobody_else_comes(_: int) -> None:
+        with pytest.raises(threading.BrokenBarrierError):
+            log_in(ann.email)
+
+    at_once(nobody_else_comes, times=8)
 
 
 def test_guessing_the_current_password_is_guessing_too(ann):
@@ -207,6 +297,11 @@ def test_attempts_that_play_no_part_any_more_are_outdated(ann):
     failed = LoginAttempt.objects.outdated(now + timedelta(days=2)).get()
     assert not failed.succeeded
     assert LoginAttempt.objects.outdated(now + timedelta(days=31)).count() == 2
+
+
+def test_what_was_never_finished_is_outdated_too(ann):
+    under_way(ann.email, 1)
+    assert LoginAttempt.objects.outdated(timezone.now() + timedelta(days=2)).exists()
 
 
 @pytest.mark.parametrize(

@@ -103,6 +103,13 @@ def test_a_disabled_user_is_out_at_once(ann, tokens):
     assert refresh(tokens["refresh_token"]).status_code == 401
 
 
+def test_who_is_enabled_again_goes_on_where_they_were(ann, tokens):
+    for is_active in (False, True):
+        User.objects.filter(pk=ann.pk).update(is_active=is_active)
+    assert is_good(tokens["access_token"])
+    assert refresh(tokens["refresh_token"]).status_code == 200
+
+
 def test_a_deleted_user_is_out_at_once(ann, tokens):
     ann.delete()
     assert not is_good(tokens["access_token"])
@@ -187,12 +194,14 @@ def test_a_token_runs_out_while_it_is_in_use(ann):
         {"sub": "ann@t0.example", "jti": "1", "token_type": "refresh"},
         {"sub": "ann@t0.example", "jti": "1", "token_type": "access"},
         {"sub": "9" * 30, "jti": "1", "token_type": "refresh"},
+        {"sub": "abc", "jti": "1", "token_type": "refresh"},
         {"jti": "1", "token_type": "refresh"},
         {"jti": "1", "token_type": "access"},
     ],
 )
 def test_a_token_with_our_signature_and_odd_contents_is_refused(db, claims):
     assert refresh(signed(**claims)).status_code == 401
+    assert log_out(signed(**claims)).status_code == 204
     assert with_token(signed(**claims)).get("/auth/me").status_code == 401
 
 
@@ -208,5 +217,5 @@ def test_a_token_of_another_secret_is_refused(ann):
     assert not is_good(jwt.encode(claims, "another secret of more than 32 bytes", "HS256"))
 
 
-def test_knowing_who_asks_takes_one_query(ann):
-    assert len(queries_of(people.api(ann), "/auth/me")) == 2  # The other one is for the tenant.
+def test_knowing_who_asks_takes_one_query(cast):
+    assert len(queries_of(people.api(cast.staff), "/auth/me")) == 1

@@ -8,7 +8,7 @@ from django.test.utils import CaptureQueriesContext
 from accounts.models import Role, User
 from accounts.roles import LEAST_ROLE
 from tests import cast as people
-from tests.accounts.doors import log_in
+from tests.accounts.doors import JUST_FITS, TOO_LONG_TO_KEEP, deleted_meanwhile, log_in
 from tests.queries import queries_of
 
 pytestmark = pytest.mark.usefixtures("fast_hashing")
@@ -147,6 +147,34 @@ def test_an_address_may_change_its_case(cast):
     assert answer.json()["email"] == "Viewer@t0.example"
 
 
+def test_an_address_is_kept_in_one_spelling_and_found_in_others(cast):
+    address = "new@O\N{LATIN SMALL LIGATURE FFI}ce.example"
+    answer = people.api(cast.admin).post("/users", NEW | {"email": address})
+    assert answer.json()["email"] == "new@office.example"
+    for spelling in (address, "NEW@office.example"):
+        assert log_in(spelling, NEW["password"]).status_code == 200
+
+
+def test_an_address_that_grows_too_long_as_it_is_kept_is_refused(cast):
+    for address, status in ((TOO_LONG_TO_KEEP, 400), (JUST_FITS, 201)):
+        answer = people.api(cast.admin).post("/users", NEW | {"email": address})
+        assert answer.status_code == status
+    assert at_fault(change(cast.admin, cast.viewer, email=TOO_LONG_TO_KEEP)) == ["email"]
+
+
+def test_who_is_deleted_meanwhile_is_not_found(cast, monkeypatch):
+    deleted_meanwhile(User.objects.filter(pk=cast.viewer.pk), monkeypatch)
+    assert change(cast.admin, cast.viewer, role="operator").status_code == 404
+    assert not LogEntry.objects.exists()
+
+
+def test_the_history_names_what_has_another_value_by_a_change(cast):
+    change(cast.admin, cast.viewer, email=cast.viewer.email, role="operator")
+    for body in ({}, {"role": "operator"}, {"is_active": True}):
+        assert change(cast.admin, cast.viewer, **body).status_code == 200
+    assert LogEntry.objects.get().get_change_message() == "Changed role."
+
+
 def test_a_role_can_be_changed_and_counts_at_once(cast):
     client = people.api(cast.viewer)
     assert client.get("/users").status_code == 403
@@ -170,7 +198,14 @@ def test_nobody_touches_who_has_a_role_above_their_own(cast, monkeypatch):
 
 @pytest.mark.parametrize("who", ["admin", "staff"])
 @pytest.mark.parametrize(
-    ("field", "value"), [("role", "viewer"), ("is_active", False), ("password", "a long password")]
+    ("field", "value"),
+    [
+        ("email", "me@t0.example"),
+        ("role", "viewer"),
+        ("is_active", False),
+        ("password", "a long password"),
+        ("password", "the hash of no password"),
+    ],
 )
 def test_nobody_changes_their_own_rights(cast, who, field, value):
     me = getattr(cast, who)
@@ -179,8 +214,8 @@ def test_nobody_changes_their_own_rights(cast, who, field, value):
 
 
 def test_sending_oneself_back_unchanged_is_fine(cast):
-    answer = change(cast.admin, cast.admin, role="admin", is_active=True)
-    assert answer.status_code == 200
+    me = {"email": cast.admin.email, "role": "admin", "is_active": True}
+    assert change(cast.admin, cast.admin, **me).status_code == 200
 
 
 def test_nobody_becomes_staff_over_the_api(cast):
@@ -264,4 +299,6 @@ def test_the_browsable_pages_work(cast):
     browser = people.console(cast.admin)
     for path in ("/users", f"/users/{cast.viewer.pk}", "/auth/me", "/auth/login", "/tenants/t0"):
         answer = browser.get(path, HTTP_ACCEPT="text/html")
+        # There is nothing to read at a door, but a form.
+        assert answer.status_code == (405 if path == "/auth/login" else 200), path
         assert answer["Content-Type"].startswith("text/html"), path

@@ -76,7 +76,7 @@ def test_staff_make_types_of_a_tenant_and_shared_ones(cast):
     app = api(cast.staff)
     assert app.post(TYPES, {"name": "a", "tenant": "other"}).json()["tenant"] == "other"
     assert app.post(TYPES, {"name": "b"}).json()["tenant"] is None
-    boss = api(User.objects.create_superuser("boss@t0.example", tenant=cast.t0))
+    boss = api(User.objects.create_superuser("boss@t0.example", "x", tenant=cast.t0))
     assert boss.post(TYPES, {"name": "c"}).json()["tenant"] == "t0"
     assert boss.post(TYPES, {"name": "d", "tenant": None}).json()["tenant"] is None
 

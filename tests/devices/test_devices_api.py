@@ -124,7 +124,7 @@ def test_staff_name_the_tenant(cast):
 
 
 def test_staff_of_a_tenant_need_not_name_it(cast):
-    boss = User.objects.create_superuser("boss@t0.example", tenant=cast.t0)
+    boss = User.objects.create_superuser("boss@t0.example", "x", tenant=cast.t0)
     assert api(boss).post(DEVICES, {"device_uid": "dev-09"}).json()["tenant"] == "t0"
 
 

@@ -5,9 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from django.apps import apps
 
-from iotplatform.checks import check_tokens
 from tests.iotplatform.processes import ROOT, environment, manage
 from tests.servers import free_port
 
@@ -90,6 +88,12 @@ def test_one_secret_for_both_purposes_is_refused() -> None:
     assert check(**{**PRODUCTION, "JWT_SECRET": PRODUCTION["SECRET_KEY"]}) == {"E011"}
 
 
+def test_a_proxy_that_is_not_counted_is_a_warning() -> None:
+    behind = {**PRODUCTION, "CSRF_TRUSTED_ORIGINS": "https://iot.example.com"}
+    assert check(**behind) == {"W002"}
+    assert check(**behind, NUM_PROXIES="1") == set()
+
+
 def test_a_port_that_leaves_none_for_the_platform_is_refused(tmp_path: Path) -> None:
     assert check(LOCAL_DIR=str(tmp_path), DEBUG="1", MQTT__PORT="65535") == {"E003"}
 
@@ -117,10 +121,3 @@ def test_gunicorn_refuses_to_serve_what_check_refuses() -> None:
     )
     assert gunicorn.returncode != 0
     assert "ALLOWED_HOSTS is empty" in gunicorn.stderr
-
-
-def test_without_the_list_of_ended_tokens_nothing_starts(monkeypatch) -> None:
-    assert check_tokens() == []
-    monkeypatch.setattr(apps, "is_installed", lambda name: False)
-    (error,) = check_tokens()
-    assert (error.id, error.is_serious()) == ("iotplatform.E008", True)
