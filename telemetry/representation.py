@@ -1,13 +1,21 @@
 """Readings as the API shows them, made by PostgreSQL; `telemetry/serializers.py` describes them."""
 
 from django.db.models import F, Func, JSONField, TextField, Value
-from django.db.models.expressions import Combinable
+from django.db.models.expressions import Combinable, RawSQL
 from django.db.models.functions import Cast
 
-from accounts.rest import JSONRow
 from devices.models import DeviceQuerySet
 from devices.representation import LatestValues
 from telemetry.models import TelemetryQuerySet
+
+# What PostgreSQL writes by itself, as in 12:00:00.25+00:00, the service before never sent, and
+# Python before 3.11 cannot read. Its sessions are in UTC.
+RECORD = """json_build_object(
+    'device_uid', {device_uid},
+    'payload', {payload},
+    'ts', to_char(ts, 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"'),
+    'msg_id', msg_id
+)::text"""
 
 
 class OnlyKeys(Func):
@@ -28,20 +36,27 @@ class KnownKeys(Func):
         SELECT coalesce(jsonb_agg(jsonb_build_object(
             'key', key,
             'type', jsonb_typeof(value -> 0),
-            'ts', 'epoch'::timestamptz + (value ->> 1)::float8 * interval '1 millisecond'
+            'ts', to_timestamp((value ->> 1)::float8 / 1000)
         ) ORDER BY key COLLATE "C"), '[]') FROM jsonb_each(%(expressions)s)
     )"""
     output_field = JSONField()
+
+
+def record(device_uid: str, keys: str = "") -> str:
+    """SQL that makes a reading as the API shows it, out of SQL for what is not in its row."""
+    payload = "payload"
+    if keys:
+        payload = OnlyKeys.template % {"expressions": f"payload{OnlyKeys.arg_joiner}{keys}"}
+    return RECORD.format(device_uid=device_uid, payload=payload)
 
 
 def as_json(
     readings: TelemetryQuerySet, device_uid: str, keys: list[str] | None
 ) -> TelemetryQuerySet:
     """With `json`, a reading as the API shows it."""
-    payload = OnlyKeys("payload", Value(keys)) if keys else "payload"
-    return readings.annotate(
-        json=JSONRow(device_uid=Value(device_uid), payload=payload, ts="ts", msg_id="msg_id")
-    )
+    sql = record("%s", "%s" if keys else "")
+    values = [device_uid, keys] if keys else [device_uid]
+    return readings.annotate(json=RawSQL(sql, values, TextField()))
 
 
 def with_latest(devices: DeviceQuerySet, keys: list[str] | None) -> DeviceQuerySet:

@@ -57,7 +57,8 @@ class ReadingsView(GenericAPIView):
 
     @extend_schema(
         summary="List readings",
-        description="The newest first, unless `order` says otherwise.",
+        description="The newest first, unless `order` says otherwise. Where readings are large, a "
+        "page of more than 100 may hold fewer than `limit`: go on while there is a `next`.",
         parameters=[ReadingsQuery],
         responses=ReadingSerializer(many=True),
     )
@@ -74,10 +75,11 @@ class ReadingsView(GenericAPIView):
         pages.begin(request, ORDERS[query["order"]], self.page_limit)
         read = history.newest if pages.direction == ORDERS["desc"] else history.oldest
         try:
-            page = pages.end(read(pages.limit + 1, place(pages.cursor)))
+            page = read(pages.limit + 1, place(pages.cursor))
         except Device.DoesNotExist as error:
             raise NotFound(NO_DEVICE) from error
-        return self.get_paginated_response(json_array(page))
+        rows = pages.end(page.rows, is_cut=page.is_cut)
+        return self.get_paginated_response(json_array(rows))
 
 
 def place(cursor: Any) -> Place | None:

@@ -125,9 +125,12 @@ class KeysetPagination(BasePagination):
             raise ValidationError({"cursor": advice})
         return cursor
 
-    def end(self, rows: list[Any]) -> list[Any]:
-        """The page, in the list's own order; notes where the pages around it are."""
-        has_more, rows = len(rows) > self.limit, rows[: self.limit]
+    def end(self, rows: list[Any], *, is_cut: bool = False) -> list[Any]:
+        """The page, in the list's own order; notes where the pages around it are.
+
+        With `is_cut` there are more rows than these, though they are no more than `limit`.
+        """
+        has_more, rows = is_cut or len(rows) > self.limit, rows[: self.limit]
         if self.is_backwards:
             rows.reverse()
         url = self.request.build_absolute_uri()

@@ -46,7 +46,8 @@ def test_without_readings_ndjson_is_empty(cast):
 
 def test_ndjson_has_the_records_of_the_list(cast):
     first = reading(cast.device, temp=21.5, hum=40)
-    record = {"device_uid": "dev-01", "ts": "2026-01-14T12:00:00+00:00", "msg_id": first.msg_id}
+    ts = "2026-01-14T12:00:00.000000+00:00"
+    record = {"device_uid": "dev-01", "ts": ts, "msg_id": first.msg_id}
     assert ndjson_rows() == [{**record, "payload": {"temp": 21.5, "hum": 40}}]
     assert ndjson_rows(["hum"]) == [{**record, "payload": {"hum": 40}}]
 

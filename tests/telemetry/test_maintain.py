@@ -29,13 +29,23 @@ def maintain(*arguments):
     return out.getvalue()
 
 
-@pytest.fixture(autouse=True)
-def _old_week(dev):
-    """A week long gone by, with a reading in it."""
-    store([message({"ts": (datetime.now(UTC) - timedelta(days=30)).timestamp()})])
-    yield
+def drop_weeks():
     for week in partitions.existing():
         connection.cursor().execute(f"DROP TABLE {partitions.name_of(week)}")
+
+
+@pytest.fixture
+def _no_weeks(transactional_db):
+    """Other tests leave empty ones, and these would too."""
+    drop_weeks()
+    yield
+    drop_weeks()
+
+
+@pytest.fixture(autouse=True)
+def _old_week(_no_weeks, dev):
+    """A week long gone by, with a reading in it."""
+    store([message({"ts": (datetime.now(UTC) - timedelta(days=30)).timestamp()})])
 
 
 def test_weeks_older_than_the_history_are_dropped(settings):

@@ -2,11 +2,14 @@
 
 import json
 import re
+import tracemalloc
 from datetime import timedelta
 
 import pytest
+from django.utils import timezone
 
 from devices.models import VISIBLE_DEVICE, Device, visibility
+from telemetry import history
 from telemetry.history import RECENT, History
 from telemetry.models import Telemetry
 from tests import cast as people
@@ -36,12 +39,13 @@ def test_the_hundred_newest_come_first(viewer, cast):
 
 
 def test_a_reading_is_what_it_was_for_the_service_before(viewer, cast):
-    made = people.reading(cast.device, temp=21.5, tags=["a", None], nested={"ok": True})
+    at = NOON + timedelta(seconds=0.25)
+    made = people.reading(cast.device, at, temp=21.5, tags=["a", None], nested={"ok": True})
     assert viewer.get("/telemetry/dev-01").json() == [
         {
             "device_uid": "dev-01",
             "payload": {"temp": 21.5, "tags": ["a", None], "nested": {"ok": True}},
-            "ts": "2026-01-14T12:00:00+00:00",
+            "ts": "2026-01-14T12:00:00.250000+00:00",
             "msg_id": made.msg_id,
         }
     ]
@@ -171,10 +175,54 @@ def test_the_rule_of_the_statement_is_the_rule_of_the_queryset(cast, name):
 
 def test_a_recent_page_looks_into_recent_weeks_only(cast, django_assert_num_queries):
     people.readings(cast.device, 3, timedelta(days=70))
-    history = History(user=cast.viewer, device_uid="dev-01", end=NOON + MINUTE)
+    wanted = History(user=cast.viewer, device_uid="dev-01", end=NOON + MINUTE)
     with django_assert_num_queries(1) as captured:
-        assert len(history.newest(1)) == 1
+        assert len(wanted.newest(1).rows) == 1
     assert "ts >= '2025-12-31" in captured[0]["sql"]
+
+
+def test_until_a_time_far_ahead_no_old_week_is_looked_into(viewer, cast, django_assert_num_queries):
+    people.reading(cast.device, timezone.now() + timedelta(hours=23), n=0)
+    people.reading(cast.device, timezone.now(), n=1)
+    with django_assert_num_queries(2):
+        assert numbers(viewer.get("/telemetry/dev-01?to=2099-01-01&limit=1")) == [0]
+
+
+@pytest.mark.parametrize("order", ["desc", "asc"])
+@pytest.mark.parametrize("every", [MINUTE, timedelta(days=3), timedelta(0)])
+def test_pages_cut_short_are_the_whole_history_too(viewer, cast, monkeypatch, order, every):
+    people.readings(cast.device, 25, every)
+    url = f"/telemetry/dev-01?order={order}"
+    whole, pages = viewer.get(url).json(), []
+    monkeypatch.setattr(history, "FETCHED", 3)
+    monkeypatch.setattr(history, "LARGEST_PAGE", 4 * 100)
+    while url:
+        page = viewer.get(url)
+        pages.append(page.json())
+        url = neighbour(page, "next")
+    assert [each for page in pages for each in page] == whole
+    assert max(map(len, pages)) <= 6
+    assert viewer.get(neighbour(page, "prev")).json()[-1] == pages[-2][-1]
+
+
+def test_of_readings_too_large_for_a_page_little_more_than_the_page_is_read(viewer, cast):
+    text = "x" * 200_000
+    people.readings(cast.device, 300)
+    Telemetry.objects.update(payload={"text": text})
+    tracemalloc.start()
+    page = viewer.get("/telemetry/dev-01?limit=300")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 120_000_000
+    assert len(page.content) < 30_000_000
+    assert neighbour(page, "next")
+
+
+def test_a_page_of_a_hundred_is_never_cut(viewer, cast):
+    people.readings(cast.device, 100)
+    Telemetry.objects.update(payload={"text": "x" * 200_000})
+    page = viewer.get("/telemetry/dev-01")
+    assert (len(page.json()), neighbour(page, "next")) == (100, None)
 
 
 def test_what_is_stored_comes_out_as_it_went_in(viewer, cast):
