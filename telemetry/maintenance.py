@@ -181,7 +181,8 @@ def erase(device: Device) -> int:
     for week in partitions.existing():
         _delete_of(device, partitions.name_of(week))
     _delete_of(device, "telemetry_receipt")
-    RejectedMessage.objects.filter(device_uid=device.device_uid, tenant=device.tenant_id).delete()
+    rejected = RejectedMessage.objects.filter(tenant=device.tenant_id)
+    sum(delete(rejected.filter(device_uid=device.device_uid)))
     device.delete()
     return 1
 

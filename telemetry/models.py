@@ -25,9 +25,6 @@ class TelemetryQuerySet(models.QuerySet["Telemetry"]):
         readings = self.filter(ts__gte=start) if start else self
         return readings.filter(ts__lt=end) if end else readings
 
-    def newest(self) -> "TelemetryQuerySet":
-        return self.order_by("-ts", "-id")
-
     def oldest(self) -> "TelemetryQuerySet":
         return self.order_by("ts", "id")
 
@@ -123,6 +120,8 @@ class RejectedMessage(models.Model):
             ),
             # The list of platform staff, and `maintain`.
             models.Index(fields=["-received_at", "-id"], name="rejected_by_time"),
+            # A device's list, and `maintain` where it erases the device.
+            models.Index(fields=["device_uid", "-received_at", "-id"], name="rejected_by_device"),
         ]
 
     def __str__(self) -> str:

@@ -14,9 +14,9 @@ from accounts.models import LoginAttempt
 from devices.models import Device, DeviceState, DeviceType
 from telemetry import partitions
 from telemetry.ingest import store
-from telemetry.maintenance import outlived
+from telemetry.maintenance import erase, outlived
 from telemetry.models import Receipt, RejectedMessage, Telemetry
-from tests.cast import NOON, readings
+from tests.cast import NOON, readings, rejected
 from tests.queries import plan_of
 from tests.telemetry.conftest import message
 
@@ -104,6 +104,16 @@ def test_a_deleted_device_is_erased_with_all_it_said(dev, monkeypatch):
     assert Telemetry.objects.count() == Receipt.objects.count() == 1
     assert not RejectedMessage.objects.exists()
     assert DeviceState.objects.count() == 1
+
+
+def test_many_rejected_messages_of_a_deleted_device_are_deleted_chunk_by_chunk(dev, monkeypatch):
+    monkeypatch.setattr("telemetry.maintenance.CHUNK_ROWS", 2)
+    for _ in range(5):
+        rejected(dev.tenant)
+    with CaptureQueriesContext(connection) as captured:
+        erase(dev)
+    deletions = [each for each in captured if 'DELETE FROM "telemetry_rejected' in each["sql"]]
+    assert (len(deletions), RejectedMessage.objects.count()) == (3, 0)
 
 
 def test_old_rejected_messages_are_deleted(dev):

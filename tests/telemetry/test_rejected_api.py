@@ -15,6 +15,7 @@ from telemetry.ingest import store
 from telemetry.models import RejectedMessage, Telemetry
 from telemetry.reasons import Reason
 from tests.cast import NOON, api, rejected
+from tests.queries import plan_of, queries_of
 from tests.telemetry.conftest import message
 
 REJECTED = "/rejected"
@@ -132,6 +133,20 @@ def test_one_statement_makes_the_list_and_reads_no_payload(cast):
         app.get(REJECTED)
     (statement,) = [each["sql"] for each in captured if "accounts_user" not in each["sql"]]
     assert '"payload"' not in statement
+
+
+def test_the_list_of_a_device_is_a_scan_of_an_index(cast):
+    common = {"tenant": cast.t0, "size": 0, "reason": Reason.NUL}
+    RejectedMessage.objects.bulk_create(
+        RejectedMessage(id=uuid.uuid4(), device_uid=f"dev-{n % 20}", received_at=at, **common)
+        for n in range(5_000)
+        for at in [NOON - timedelta(seconds=n)]
+    )
+    connection.cursor().execute("ANALYZE telemetry_rejectedmessage")
+    statement = queries_of(api(cast.operator), REJECTED, device_uid="dev-7", limit=10)[-1]
+    nodes = plan_of(statement)
+    assert "rejected_by_device" in {node.get("Index Name") for node in nodes}
+    assert "Sort" not in {node["Node Type"] for node in nodes}
 
 
 @pytest.fixture
