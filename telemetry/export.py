@@ -10,16 +10,22 @@ from django.db import transaction
 from django.db.models import Q, TextField
 from django.db.models.functions import Cast
 
-from accounts.files import csv_text
+from accounts.files import FORMULA_SIGNS, csv_text
 from telemetry.models import TelemetryQuerySet
 
 BLOCK_CHARACTERS = 1024 * 1024
+# A row costs memory however short its text is.
+BLOCK_ROWS = 10_000
 # One reading may have MAX_PAYLOAD bytes: this many are in memory at once beyond the block.
 FETCHED_ROWS = 100
 
-# A spreadsheet takes what begins so for a formula, and formulas can send data away (OWASP).
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+# A formula can begin a cell, and what is one where semicolons or tabs divide a file, whose quotes
+# mean nothing then. Where commas do, they are heeded.
+FORMULA = re.compile(rf"""\A(?=[\t\r\n])|(?:\A|[;\t\r\n])[ "]*(?=[{FORMULA_SIGNS}])""")
 NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?\Z")
+
+COLUMNS = ["ts", "msg_id"]
+"""Of every CSV file, before those of the keys."""
 
 Row = tuple[Any, ...]
 
@@ -33,7 +39,7 @@ def as_ndjson(readings: TelemetryQuerySet) -> Iterator[bytes]:
 def as_csv(readings: TelemetryQuerySet, keys: list[str]) -> Iterator[bytes]:
     """A row for each reading, oldest first: time, message id, and a column for each of `keys`."""
     texts = readings.annotate(text=Cast("payload", TextField()))
-    lines: list[list[Any]] = [["ts", "msg_id", *map(cell, keys)]]
+    lines: list[list[Any]] = [[*COLUMNS, *map(cell, keys)]]
     for rows in blocks(texts, "text", "msg_id"):
         for ts, _, text, msg_id in rows:
             value_of = orjson.loads(text).get
@@ -43,12 +49,11 @@ def as_csv(readings: TelemetryQuerySet, keys: list[str]) -> Iterator[bytes]:
 
 
 def cell(value: Any) -> Any:
-    """A value of a payload as a cell that no spreadsheet takes for a formula."""
-    if isinstance(value, str):
-        is_formula = value.startswith(FORMULA) and not NUMBER.match(value)
-        return f"'{value}" if is_formula else value
+    """A value of a payload as a cell, with an apostrophe wherever it could become a formula."""
     if isinstance(value, bool | dict | list):
-        return orjson.dumps(value).decode()
+        value = orjson.dumps(value).decode()
+    if isinstance(value, str) and not NUMBER.match(value):
+        return FORMULA.sub(r"\g<0>'", value)
     return value
 
 
@@ -77,6 +82,6 @@ def _block(rows: Any) -> tuple[list[Row], bool]:
         for row in found:
             block.append(row)
             characters += len(row[2])
-            if characters >= BLOCK_CHARACTERS:
+            if characters >= BLOCK_CHARACTERS or len(block) >= BLOCK_ROWS:
                 return block, True
     return block, False

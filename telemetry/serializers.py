@@ -15,6 +15,7 @@ from rest_framework import serializers
 
 from accounts.rest import Keys, Moment, QueryParameters
 from telemetry import examples
+from telemetry.export import COLUMNS
 from telemetry.models import MSG_ID_LENGTH, RejectedMessage
 from telemetry.reasons import Reason
 from telemetry.replay import DUPLICATE, REJECTED, STORED
@@ -46,12 +47,9 @@ class ReadingSerializer(serializers.Serializer):
 class TimeRange(QueryParameters):
     """`from` (included) and `to` (not included)."""
 
+    # So, here and below, as a keyword cannot be a name.
+    locals()["from"] = Moment(required=False, help_text="Since this moment.")
     to = Moment(required=False, help_text="Before this moment.")
-
-    def get_fields(self) -> dict[str, Any]:
-        # A field cannot be declared under a keyword.
-        start = Moment(required=False, help_text="Since this moment.")
-        return {"from": start, **super().get_fields()}
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         if "from" in attrs and "to" in attrs and attrs["from"] >= attrs["to"]:
@@ -136,7 +134,11 @@ class SeriesQuery(TimeRange):
     )
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        attrs.setdefault("to", timezone.now())
+        now = timezone.now()
+        if "to" not in attrs and attrs.get("from", EPOCH) >= now:
+            advice = "It has to be earlier than now, unless there is a “to”."
+            raise serializers.ValidationError({"from": advice})
+        attrs.setdefault("to", now)
         for name in ("from", "to"):
             if attrs.get(name, EPOCH) < EPOCH:
                 raise serializers.ValidationError({name: "There are no readings before 1970."})
@@ -166,6 +168,7 @@ class SeriesSerializer(serializers.Serializer):
 
     # Describes what `telemetry/series.py` makes.
 
+    locals()["from"] = serializers.DateTimeField()
     device_uid = serializers.CharField()
     to = serializers.DateTimeField()
     interval = serializers.IntegerField(help_text="Seconds of a step.")
@@ -180,20 +183,20 @@ class SeriesSerializer(serializers.Serializer):
         help_text="Key → aggregate → a value for each step; null (a count of 0) in a gap.",
     )
 
-    def get_fields(self) -> dict[str, Any]:
-        return {"from": serializers.DateTimeField(), **super().get_fields()}
-
 
 class ExportQuery(TimeRange):
+    locals()["as"] = serializers.ChoiceField(["csv", "ndjson"], default="csv")
     keys = Keys(
         required=False,
         help_text="Only these keys, as in `temp,hum`: in CSV a column for each. Left out: all; in "
         "CSV those that `/keys` lists.",
     )
 
-    def get_fields(self) -> dict[str, Any]:
-        form = serializers.ChoiceField(["csv", "ndjson"], default="csv")
-        return {"as": form, **super().get_fields()}
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if attrs["as"] == "csv" and not set(COLUMNS).isdisjoint(attrs.get("keys", ())):
+            advice = f"Leave out {' and '.join(COLUMNS)}: CSV has these columns anyway."
+            raise serializers.ValidationError({"keys": advice})
+        return super().validate(attrs)
 
 
 class RejectedQuery(TimeRange):

@@ -90,11 +90,15 @@ def place(cursor: Any) -> Place | None:
     return Place(datetime.fromisoformat(ts), number)
 
 
-class LatestView(GenericAPIView):
+class OneAnswerView(GenericAPIView):
+    """About the readings of one device, and no list."""
+
     queryset = Telemetry.objects.all()
     filter_backends = []
     pagination_class = None
 
+
+class LatestView(OneAnswerView):
     @extend_schema(
         operation_id="telemetry_latest",
         summary="The newest value of each key",
@@ -109,11 +113,7 @@ class LatestView(GenericAPIView):
         return Response(json_of(with_latest(devices, keys), device_uid))
 
 
-class KeysView(GenericAPIView):
-    queryset = Telemetry.objects.all()
-    filter_backends = []
-    pagination_class = None
-
+class KeysView(OneAnswerView):
     @extend_schema(
         operation_id="telemetry_keys",
         summary="The keys that a device sends",
@@ -123,18 +123,14 @@ class KeysView(GenericAPIView):
         """In alphabetical order, with type and time of the newest value.
 
         A device that sends more than 256 KiB of different keys starts over with those of its newest
-        reading.
+        reading. One with a comma cannot be named in the parameter `keys` of other operations.
         """
         QueryParameters.read(request)
         devices = Device.objects.visible_to(person(request))
         return Response(json_of(with_keys(devices), device_uid))
 
 
-class SeriesView(GenericAPIView):
-    queryset = Telemetry.objects.all()
-    filter_backends = []
-    pagination_class = None
-
+class SeriesView(OneAnswerView):
     @extend_schema(
         operation_id="telemetry_series",
         summary="Numbers over time",
@@ -156,10 +152,7 @@ class SeriesView(GenericAPIView):
         return Response(orjson.dumps(made, default=float))
 
 
-class ExportView(GenericAPIView):
-    queryset = Telemetry.objects.all()
-    filter_backends = []
-    pagination_class = None
+class ExportView(OneAnswerView):
     content_negotiation_class = FileNegotiation
 
     @extend_schema(
@@ -175,10 +168,11 @@ class ExportView(GenericAPIView):
     def get(self, request: Request, device_uid: str) -> StreamingHttpResponse:
         """All readings of the time range, oldest first, sent while they are read.
 
-        CSV has the columns `ts`, `msg_id` and one for each key; what a spreadsheet would take for
-        a formula has an apostrophe before it. NDJSON has a line for each reading, the same record
-        as the list of readings. A file that cannot be finished ends in a broken connection;
-        over HTTP/1.0, where that cannot be told, there is none (505).
+        CSV has the columns `ts`, `msg_id` and one for each key: of `keys`, or else of those that
+        `/keys` lists now, which are not always all that are in old readings. What a spreadsheet
+        could take for a formula has an apostrophe before it. NDJSON has a line for each reading,
+        the same record as the list of readings. A file that cannot be finished ends in a broken
+        connection; over HTTP/1.0, where that cannot be told, there is none (505).
         """
         query = ExportQuery.read(request)
         device = device_of(request, device_uid)

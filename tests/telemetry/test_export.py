@@ -66,9 +66,15 @@ def test_ndjson_has_the_records_of_the_list(cast):
         ("=1+1", "'=1+1"),
         ("+SUM(A1)", "'+SUM(A1)"),
         ("@SUM(A1)", "'@SUM(A1)"),
-        ("\t=1", "'\t=1"),
-        ("\r=1", "'\r=1"),
+        ("\t=1", "'\t'=1"),
+        ("\r=1", "'\r'=1"),
         ("-٣", "'-٣"),
+        *((f"{sign}1", f"'{sign}1") for sign in "\uff1d\uff0b\uff0d\uff20"),
+        (" =1", " '=1"),
+        ('ok;"=1"', """ok;"'=1\""""),
+        ("ok;  @x\t+x\n-x", "ok;  '@x\t'+x\n'-x"),
+        (["x;=1"], """["x;'=1"]"""),
+        ("10.5,-3; b=1", "10.5,-3; b=1"),
     ],
 )
 def test_every_value_becomes_a_cell_and_no_cell_a_formula(cast, value, cell):
@@ -115,6 +121,13 @@ def test_a_block_has_about_the_size_that_is_wanted(cast):
     assert [len(block) for block in export.blocks(texts, "json")] == [1] * 100 + [0]
 
 
+def test_a_block_of_short_readings_has_a_limit_as_well(cast, monkeypatch):
+    monkeypatch.setattr(export, "BLOCK_ROWS", 4)
+    readings(cast.device, 10)
+    texts = as_json(Telemetry.objects.all(), "dev-01", None)
+    assert [len(block) for block in export.blocks(texts, "json")] == [4, 4, 2]
+
+
 @pytest.mark.usefixtures("_small_blocks")
 def test_what_is_added_behind_the_place_reached_is_left_out_and_nothing_comes_twice(cast):
     readings(cast.device, 10)
@@ -147,14 +160,17 @@ def test_whoever_leaves_early_leaves_a_usable_connection(cast):
         assert Telemetry.objects.count() == 10
 
 
-@pytest.mark.usefixtures("_small_blocks")
-def test_a_block_is_read_by_the_key_of_the_table_and_not_sorted(cast):
-    readings(cast.device, 10)
+@pytest.mark.parametrize("every", [timedelta(seconds=10), timedelta(hours=1)])
+def test_a_block_is_read_by_the_key_of_the_table_and_not_sorted(cast, monkeypatch, every):
+    monkeypatch.setattr(export, "BLOCK_ROWS", 1_500)
+    for each in (cast.device, cast.foreign):
+        readings(each, 3_000, every)
     with CaptureQueriesContext(connection) as captured:
         list(export.as_csv(Telemetry.objects.of(cast.device), ["n"]))
-    selects = [query["sql"] for query in captured if "ORDER BY" in query["sql"]]
-    with connection.cursor() as cursor:
-        cursor.execute("SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off")
-    nodes = [node["Node Type"] for node in plan_of(selects[-1].partition("CURSOR FOR")[2])]
-    assert nodes[-1] == "Index Scan"
-    assert "Sort" not in nodes
+    connection.cursor().execute("ANALYZE telemetry_telemetry")
+    declared = [query["sql"] for query in captured if "CURSOR FOR" in query["sql"]]
+    assert len(declared) == 3
+    for statement in declared:
+        nodes = {node["Node Type"] for node in plan_of(statement)}
+        assert "Index Scan" in nodes
+        assert not any("Sort" in node for node in nodes)

@@ -46,6 +46,14 @@ def test_keys_are_the_columns_in_the_order_wanted(cast):
     assert lines[1].endswith(",1,,2")
 
 
+@pytest.mark.parametrize("name", ["ts", "msg_id"])
+def test_the_columns_that_csv_has_anyway_are_no_keys_there(cast, name):
+    reading(cast.device, temp=1)
+    answer = api(cast.viewer).get(EXPORT, {"keys": f"temp,{name}"})
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (400, "keys")
+    assert exported(api(cast.viewer), keys=f"temp,{name}", **{"as": "ndjson"})
+
+
 def test_a_time_range_is_cut_out(cast):
     readings(cast.device, 10)
     bounds = {"from": "2026-01-14T11:55:00Z", "to": "2026-01-14T11:57:00Z"}

@@ -119,6 +119,12 @@ def test_a_time_that_cannot_be_is_refused(cast, field, moment):
     assert error_of(cast, **{field: moment})[0] == field
 
 
+def test_where_only_a_time_ahead_is_given_it_is_that_one_which_is_refused(cast):
+    answer = api(cast.viewer).get(SERIES, {"keys": "n", "from": "2999-01-01T00:00:00Z"})
+    (error,) = answer.json()["errors"]
+    assert (error["field"], "earlier than now" in error["detail"]) == ("from", True)
+
+
 def test_the_longest_time_there_is_has_an_answer(cast):
     readings(cast.device, 3)
     made = series_of(cast, agg="count", **{"from": "1970-01-01T00:00:00Z", "to": "9999-12-31"})
