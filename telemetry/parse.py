@@ -18,8 +18,11 @@ MAX_DEPTH = 64
 LONG = 16_000
 MAX_DIGITS = 400
 LONGEST_EXPONENT = 4
+# PostgreSQL writes an exponent out: a payload of nothing but 1e300 would grow by fifty times.
+MOST_ZEROS = 500_000
 LONG_NUMBER = re.compile(rb"[0-9]{400}")
 LONG_EXPONENT = re.compile(rb"(?:\A|[:,\[\s])-?[0-9.]+[eE][-+]?[0-9]{3}")
+EXPONENT = re.compile(rb"[0-9.][eE][-+]?([0-9]{1,3})")
 # A string that does not end goes to the end of the text; without that, and without the possessive
 # “*+”, a text of quotes would be searched again from each of them.
 STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)|[\[\]{}]', re.DOTALL)
@@ -42,12 +45,22 @@ def parse(raw: bytes, max_payload: int) -> Any:
 
 
 def _has_odd_number(raw: bytes) -> bool:
-    """Whether a number may be there that rounds to zero or has too many digits."""
+    """Whether a number may be there that rounds to zero, or too many digits."""
     # Only below one, or at zero, an exponent can be too long for PostgreSQL and fit a double.
     suspicious = b"e-" in raw or b"0e" in raw or b"E" in raw
     if suspicious and LONG_EXPONENT.search(raw):
         return True
-    return len(raw) >= LONG and LONG_NUMBER.search(raw) is not None
+    if len(raw) < LONG:
+        return False
+    return bool(LONG_NUMBER.search(raw)) or _zeros_in(raw) > MOST_ZEROS
+
+
+def _zeros_in(raw: bytes) -> int:
+    """How many zeros the exponents in `raw` stand for, if they can be as many as is too many."""
+    # Optimization: to count is faster than to search.
+    if raw.count(b"e") + raw.count(b"E") <= MOST_ZEROS // 999:
+        return 0
+    return sum(map(int, EXPONENT.findall(raw)))
 
 
 def _is_deeper(value: Any, levels: int) -> bool:
@@ -98,6 +111,7 @@ class _Numbers:
 
     def __init__(self) -> None:
         self.fault: Rejected | None = None
+        self.zeros = 0
 
     def constant(self, text: str) -> float:
         self.fault = self.fault or Rejected(Reason.NOT_FINITE, f"{text} is not JSON.")
@@ -111,6 +125,10 @@ class _Numbers:
         if vanished or too_long or value in (float("inf"), float("-inf")):
             self._note(text)
             return 0.0
+        self.zeros += abs(int(exponent or 0))
+        if self.zeros > MOST_ZEROS:
+            advice = f"Written out, the numbers have more than {MOST_ZEROS:,} zeros."
+            self.fault = self.fault or Rejected(Reason.NUMBER, advice)
         return value
 
     def integer(self, text: str) -> int | float:

@@ -38,6 +38,11 @@ def test_json_is_parsed(raw, value):
     assert parse(raw, LIMIT) == value
 
 
+def test_long_payloads_may_have_exponents_as_they_are_common():
+    value = {"tiny": [1.5e-12] * 20_000, "image": "3e45" * 20_000}
+    assert parse(json.dumps(value).encode(), LIMIT) == value
+
+
 @pytest.mark.parametrize(
     "text", ["", "hello", "{", '{"a": 01}', "21.5 C", "NaN is no number", "[1,]", "1e999 x"]
 )
@@ -67,6 +72,8 @@ def test_what_is_no_json_is_its_text(text):
         (b'{"a": 0e-99999}', Reason.NUMBER),
         (b'{"a": 0.0000e-16383}', Reason.NUMBER),
         (b'{"a": 0E2147483648}', Reason.NUMBER),
+        (b"[" + b"1e300," * 2_700 + b"1]", Reason.NUMBER),
+        (b"[" + b"1e-300," * 2_700 + b"1]", Reason.NUMBER),
         (b"9" * 400, Reason.NUMBER),
         (b"9" * 5_000, Reason.NUMBER),
         (b'{"a": 0.' + b"0" * 20_000 + b"1}", Reason.NUMBER),
