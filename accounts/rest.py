@@ -51,16 +51,23 @@ class FileNegotiation(DefaultContentNegotiation):
 class StrictFields(Serializer):
     """Refuses what it does not know: a field with a typing error would be lost in silence."""
 
+    shown: Collection[str] = ()
+    """Fields that answers have, though this serializer need not: not unknown, but not to be set."""
+
     def to_internal_value(self, data: Any) -> Any:
-        known = {name for name, field in self.fields.items() if not field.read_only}
-        unknown = sorted(set(data) - known) if isinstance(data, dict) else []
-        if unknown:
-            allowed = ", ".join(sorted(known)) or "none"
-            error = ErrorDetail(f"There is no such field to set. Possible: {allowed}.", "unknown")
-            raise ValidationError({str(name): [error] for name in unknown})
+        settable = {name for name, field in self.fields.items() if not field.read_only}
+        refused = sorted(set(data) - settable) if isinstance(data, dict) else []
+        if refused:
+            raise ValidationError({str(name): [self._refusal(name, settable)] for name in refused})
         if isinstance(data, dict):
             self._require_texts(data)
         return super().to_internal_value(data)
+
+    def _refusal(self, name: str, settable: Collection[str]) -> ErrorDetail:
+        if name in self.fields or name in self.shown:
+            return ErrorDetail("It cannot be set. Leave it out.", "read_only")
+        possible = ", ".join(sorted(settable)) or "none"
+        return ErrorDetail(f"There is no such field to set. Possible: {possible}.", "unknown")
 
     def _require_texts(self, data: dict[str, Any]) -> None:
         """A number is no name, though REST framework would make it one."""

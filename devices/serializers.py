@@ -21,11 +21,6 @@ NO_SHARED = "Only platform staff make types for all tenants. Leave it out for yo
 NO_TYPE = "Tenant {tenant} has no device type “{name}”. See /device-types."
 
 
-NO_TENANT = "You belong to no tenant: name the one that the device belongs to."
-NO_SHARED = "Only platform staff make types for all tenants. Leave it out for your own."
-NO_TYPE = "Tenant {tenant} has no device type “{name}”. See /device-types."
-
-
 @extend_schema_field({"type": "object", "additionalProperties": {"type": "string"}})
 class LabelsField(serializers.JSONField):
     """Labels of a device."""
@@ -128,6 +123,8 @@ class DeviceSerializer(StrictFields, SentOnly):
             },
         }
 
+    shown = Meta.fields
+
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         if not self.instance and "tenant" not in attrs:
             attrs["tenant"] = self._own_tenant()
@@ -190,6 +187,8 @@ class DeviceTypeSerializer(StrictFields, SentOnly):
         fields = ["id", "name", "tenant", "offline_after", "retention_days", "fields"]
         # Whether a name is taken is a conflict with other types, and no fault of the request.
         validators: list[Any] = []
+
+    shown = Meta.fields
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         me = person(self.context["request"])

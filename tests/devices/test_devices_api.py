@@ -14,6 +14,7 @@ from tests.cast import NOON, api
 
 DEVICES = "/devices"
 DEV_01 = "/devices/dev-01"
+UNSETTABLE = "It cannot be set. Leave it out."
 
 
 def errors_of(answer) -> dict[str, str]:
@@ -148,13 +149,25 @@ def test_labels_are_replaced_as_a_whole(cast):
     assert app.patch(DEV_01, {"labels": {"floor": "4"}}).json()["labels"] == {"floor": "4"}
 
 
-@pytest.mark.parametrize("name", ["device_uid", "tenant", "session", "latest", "created_at", "nme"])
-def test_what_cannot_be_changed_is_refused_by_name(cast, name):
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        *[(name, UNSETTABLE) for name in ("device_uid", "tenant", "session", "latest")],
+        ("created_at", UNSETTABLE),
+        ("nme", "There is no such field to set. Possible: is_enabled, labels, name, type."),
+    ],
+)
+def test_what_cannot_be_changed_is_refused_by_name(cast, name, said):
     errors = errors_of(api(cast.operator).patch(DEV_01, {name: "t0", "name": "Roof"}))
-    assert errors == {
-        name: "There is no such field to set. Possible: is_enabled, labels, name, type."
-    }
+    assert errors == {name: said}
     assert Device.objects.get(device_uid="dev-01").name == "Device dev-01"
+
+
+def test_what_cannot_be_set_of_a_new_device_is_no_unknown_field(cast):
+    answer = api(cast.operator).post(DEVICES, {"device_uid": "new-1", "session": "online"})
+    assert answer.json()["errors"] == [
+        {"field": "session", "code": "read_only", "detail": UNSETTABLE}
+    ]
 
 
 @pytest.mark.parametrize(

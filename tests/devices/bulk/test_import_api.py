@@ -104,7 +104,7 @@ def test_a_dry_run_says_what_would_be_done_and_does_nothing(cast, uid):
         ({"device_uid": "x", "labels": {"a": 1}}, "1.labels", "a: put the value in quotes"),
         ({"device_uid": "x", "labels": ["a"]}, "1.labels", "Use an object such as"),
         ({"device_uid": "x", "tenant": "nobody"}, "1.tenant", "There is no tenant “nobody”"),
-        ({"device_uid": "x", "session": "online"}, "1.session", "There is no such field to set"),
+        ({"device_uid": "x", "session": "online"}, "1.session", "It cannot be set. Leave it out"),
         ({"device_uid": "x", "nmae": "x"}, "1.nmae", "There is no such field to set"),
         (["x"], "1", "Expected a dictionary"),
         (None, "1", "This field may not be null."),
