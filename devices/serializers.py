@@ -51,7 +51,7 @@ DEVICE = {
     "session": "online",
     "session_since": "2026-01-14T09:30:00+00:00",
     "last_seen_at": "2026-01-14T12:00:00.250000+00:00",
-    "latest": {"temp": {"value": 21.5, "ts": "2026-01-14T12:00:00+00:00"}},
+    "latest": {"temp": [21.5, 1768392000250]},
     "created_at": "2026-01-05T08:30:00+00:00",
 }
 NEW_DEVICE = {name: DEVICE[name] for name in ("device_uid", "name", "type", "labels")}
@@ -63,9 +63,18 @@ NEW_TYPE = {
 }
 
 
-class LatestValueSerializer(serializers.Serializer):
-    value = serializers.JSONField(help_text="As the device sent it; null too.")
-    ts = serializers.DateTimeField(help_text="When it was measured.")
+@extend_schema_field(
+    {
+        "type": "array",
+        "prefixItems": [{}, {"type": "number"}],
+        "minItems": 2,
+        "maxItems": 2,
+        "description": "The value as the device sent it, and when it was measured: milliseconds "
+        "since 1970.",
+    }
+)
+class LatestField(serializers.ListField):
+    """A value and its time, as `DeviceState.latest` has them."""
 
 
 @extend_schema_serializer(
@@ -104,7 +113,10 @@ class DeviceSerializer(StrictFields, SentOnly):
         read_only=True, allow_null=True, help_text="When its last message came; null before that."
     )
     latest = serializers.DictField(
-        child=LatestValueSerializer(), read_only=True, help_text="The newest value of each key."
+        child=LatestField(),
+        read_only=True,
+        help_text="The newest value of each key. `GET /telemetry/{device_uid}/latest` has them "
+        "with names.",
     )
 
     class Meta:

@@ -3,11 +3,14 @@
 from django.contrib import admin
 from django.http import Http404
 from django.urls import include, path, re_path
+from django.views.decorators.cache import cache_page
 from django.views.defaults import page_not_found
 from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
 from iotplatform.health import healthz
+
+HOUR = 3600
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
@@ -19,7 +22,8 @@ urlpatterns = [
     path("", include("accounts.urls")),
     path("", include("devices.urls")),
     path("", include("telemetry.urls")),
-    re_path("^schema/?$", SpectacularAPIView.as_view(), name="schema"),
+    # A quarter of a second of work for anybody who asks, and the same for all of them.
+    re_path("^schema/?$", cache_page(HOUR)(SpectacularAPIView.as_view()), name="schema"),
     # OPTIONS it would answer with a page for which it has no template.
     re_path(
         "^docs/?$",

@@ -5,7 +5,6 @@ from django.db.models.expressions import Combinable, RawSQL
 from django.db.models.functions import Cast
 
 from devices.models import DeviceQuerySet
-from devices.representation import LatestValues
 from telemetry.models import TelemetryQuerySet
 
 # What PostgreSQL writes by itself, as in 12:00:00.25+00:00, the service before never sent, and
@@ -26,6 +25,18 @@ class OnlyKeys(Func):
         FROM jsonb_each(%(expressions)s)
     )"""
     arg_joiner = ") WHERE key = ANY("
+    output_field = JSONField()
+
+
+class LatestValues(Func):
+    """`DeviceState.latest` with names: key → value and time."""
+
+    # Optimization: json; jsonb would be built first, and written as a text after.
+    template = """(
+        SELECT coalesce(json_object_agg(key, json_build_object(
+            'value', value -> 0, 'ts', to_timestamp((value ->> 1)::float8 / 1000)
+        )), '{}') FROM jsonb_each(%(expressions)s)
+    )"""
     output_field = JSONField()
 
 

@@ -44,7 +44,14 @@ NO_DEVICE = "There is no such device, or you may not see it."
 CSV = "text/csv"
 NDJSON = "application/x-ndjson"
 ID = OpenApiParameter("id", UUID, OpenApiParameter.PATH)
-LATEST = {"type": "object", "additionalProperties": {"$ref": "#/components/schemas/LatestValue"}}
+VALUE = {
+    "value": {"description": "As the device sent it; null too."},
+    "ts": {"type": "string", "format": "date-time", "description": "When it was measured."},
+}
+LATEST = {
+    "type": "object",
+    "additionalProperties": {"type": "object", "properties": VALUE, "required": list(VALUE)},
+}
 
 
 class ReadingsView(GenericAPIView):

@@ -86,7 +86,7 @@ def call(
 def test_it_lists_devices_and_reads_what_they_sent(call):
     devices = call("devices.devices_list")
     assert [device.device_uid for device in devices] == ["dev-01", "dev-02"]
-    assert devices[1].latest["temp"].value == 21.5
+    assert devices[1].latest["temp"] == [21.5, 1.7e12]
     readings = call("telemetry.telemetry_list", "dev-01", limit=2)
     assert [reading.ts for reading in readings] == [NOON - timedelta(minutes=n) for n in (1, 2)]
     assert [reading.payload["temp"] for reading in readings] == [21, 22]

@@ -52,10 +52,7 @@ def test_a_device_is_shown_with_all_that_is_known_of_it(cast):
         "session": "online",
         "session_since": "2026-01-14T12:00:00+00:00",
         "last_seen_at": "2026-01-14T12:00:00+00:00",
-        "latest": {
-            "door": {"value": None, "ts": "1970-01-01T00:00:00+00:00"},
-            "temp": {"value": 21.5, "ts": "2026-01-14T12:00:00.2505+00:00"},
-        },
+        "latest": {"door": [None, 0.0], "temp": [21.5, 1_768_392_000_250.5]},
     }
 
 
