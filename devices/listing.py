@@ -34,7 +34,7 @@ def first_of(user: User, limit: int) -> list[Row]:
     tenant = [user.tenant_id if each == NOBODYS_TENANT else each for each in parameters]
     with connection.cursor() as cursor:
         cursor.execute(sql, tenant)
-        return [Row(*row) for row in cursor.fetchall()]
+        return [Row._make(row) for row in cursor.fetchall()]
 
 
 @lru_cache(maxsize=64)

@@ -116,7 +116,7 @@ class History:
         if not rows:
             raise Device.DoesNotExist
         # Of a device without a reading there is one row, of nothing.
-        return Page([Row(*row) for row in rows if row[0] is not None], is_cut)
+        return Page([Row._make(row) for row in rows if row[0] is not None], is_cut)
 
     def _bounds(self, direction: str, after: Place | None) -> Iterator[str]:
         if self.start:

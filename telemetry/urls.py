@@ -13,10 +13,10 @@ router.trailing_slash = "/?"  # Optional; the constructor knows only with and wi
 router.register("rejected", views.RejectedViewSet, basename="rejected")
 
 urlpatterns = [
-    *router.urls,
     re_path(rf"^{DEVICE}/?$", views.ReadingsView.as_view(), name="readings"),
     re_path(rf"^{DEVICE}/latest/?$", views.LatestView.as_view(), name="latest"),
     re_path(rf"^{DEVICE}/keys/?$", views.KeysView.as_view(), name="keys"),
     re_path(rf"^{DEVICE}/series/?$", views.SeriesView.as_view(), name="series"),
     re_path(rf"^{DEVICE}/export/?$", views.ExportView.as_view(), name="export"),
+    *router.urls,
 ]
