@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from django.contrib import admin
+from django.db import IntegrityError
 from django.db.models import Count, F, ForeignKey, Model, Q
 from django.forms import JSONField, ModelChoiceField, ModelForm
 from django.forms.fields import InvalidJSONInput
@@ -113,6 +114,13 @@ class OwnTenantAdmin(TenantScopedAdmin):
         form: Any = super().get_form(request, obj, change, **kwargs)
         form.own_tenant_id = None if person(request).is_superuser else person(request).tenant_id
         return form
+
+    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().changeform_view(request, *args, **kwargs)
+        except IntegrityError:
+            # Somebody did the same after the form was checked. Now its checks see that.
+            return super().changeform_view(request, *args, **kwargs)
 
 
 class DeviceForm(OwnTenantForm):

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from django.contrib.postgres.indexes import GinIndex
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
-from django.db import connection, models
+from django.db import connection, models, transaction
 from django.db.models import Value
 from django.db.models.functions import Coalesce
 from django.utils import timezone
@@ -39,6 +39,8 @@ FROM devices_device AS device JOIN accounts_tenant AS tenant ON tenant.id = tena
 WHERE device_uid = ANY(string_to_array(%s, ','))
 """
 
+
+NAME_LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('device type ' || %s, 0))"
 
 VISIBLE_DEVICE = "(deleted_at IS NULL AND (tenant_id = %(tenant)s OR %(all_tenants)s))"
 """`DeviceQuerySet.visible_to` for a statement that is written by hand; needs `visibility`."""
@@ -78,13 +80,18 @@ class DeviceQuerySet(models.QuerySet["Device"]):
             return self.annotate(seen=seen).order_by(f"{sign}seen", f"{sign}device_uid")
         return self.order_by(order, f"{sign}device_uid")
 
+    @transaction.atomic
     def retire(self) -> int:
         """Delete the devices for everybody: out of sight and refused from now on.
 
         `maintain` erases them and their readings later; a type of theirs can be deleted at once.
         Returns how many there were.
         """
-        return self.update(is_enabled=False, deleted_at=timezone.now(), type=None)
+        # In one order, which is that of an import: of two at once one waits, and neither fails.
+        devices = self.model.objects.filter(pk__in=self.values("pk")).order_by("pk")
+        locked = list(devices.select_for_update(no_key=True).values_list("pk", flat=True))
+        remaining = self.model.objects.filter(pk__in=locked, deleted_at__isnull=True)
+        return remaining.update(is_enabled=False, deleted_at=timezone.now(), type=None)
 
     def known(self, uids: Collection[str]) -> dict[str, KnownDevice]:
         """Uid → facts, for those of `uids` that exist (deleted ones too: they are not enabled).
@@ -174,7 +181,12 @@ class DeviceType(models.Model):
         return self.tenant_id is None
 
     def is_name_taken(self) -> bool:
-        """Whether devices that say this name could mean another type."""
+        """Whether devices that say this name could mean another type.
+
+        In a transaction the answer holds until its end: nobody else gets one about this name.
+        """
+        with connection.cursor() as cursor:
+            cursor.execute(NAME_LOCK, [self.name])
         others = DeviceType.objects.filter(name=self.name).exclude(pk=self.pk)
         return (others if self.is_shared else others.usable_by(self.tenant_id)).exists()
 

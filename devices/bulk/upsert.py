@@ -6,11 +6,12 @@ Rows are checked one by one; the database is asked and told about all of them to
 from collections.abc import Iterator
 from typing import Any
 
-from django.db import IntegrityError, transaction
+from django.db import DatabaseError, transaction
+from psycopg.errors import DeadlockDetected, ForeignKeyViolation, UniqueViolation
 from rest_framework import serializers
 from rest_framework.exceptions import ErrorDetail, ValidationError
 
-from accounts.conflicts import conflicts
+from accounts.conflicts import Conflict
 from accounts.fields import TenantField
 from accounts.models import Tenant, User
 from devices.bulk.files import CHUNK, COLUMNS, Row
@@ -19,7 +20,11 @@ from devices.models import TAKEN, Device, DeviceType
 from devices.serializers import NO_TENANT, NO_TYPE, DeviceSerializer
 
 LONGEST_UID = 128
-BUSY = "Devices of the file are being registered right now. Send it again in a moment."
+BUSY = "Others are changing devices of the file right now. Send it again in a moment."
+MEANWHILE = UniqueViolation, ForeignKeyViolation, DeadlockDetected
+"""Faults that come of what others do at the same time."""
+ATTEMPTS = 2
+
 Values = dict[str, Any]
 
 
@@ -48,12 +53,14 @@ def import_devices(user: User, rows: list[Row], *, is_dry_run: bool) -> Report:
     A field that a row does not have stays as it is. Nothing is written in a dry run, nor if a
     single row has an error.
     """
-    try:
-        return _import(user, rows, is_dry_run)
-    except IntegrityError:
-        # Meanwhile a device announced itself, or a type was deleted. Now it is seen.
-        with conflicts(BUSY):
+    for _ in range(ATTEMPTS):
+        try:
             return _import(user, rows, is_dry_run)
+        except DatabaseError as error:
+            # A device announced itself, or a type was deleted. The next attempt sees it.
+            if not isinstance(error.__cause__, MEANWHILE):
+                raise
+    raise Conflict(BUSY)
 
 
 @transaction.atomic

@@ -283,4 +283,4 @@ def test_reading_takes_one_statement_and_writing_few(cast):
     # Each with the two that begin and end a transaction, inside that of the test, and the answer.
     assert statements(app, "patch", DEV_01, {"name": "Roof"}) == 5
     assert statements(app, "post", DEVICES, {"device_uid": "dev-09"}) == 4 + 1  # Own tenant.
-    assert statements(app, "delete", DEV_01) == 1
+    assert statements(app, "delete", DEV_01) == 4  # A lock first.
