@@ -18,6 +18,7 @@ from unfold.views import UnfoldModelAdminViewMixin
 from unfold.widgets import UnfoldAdminFileFieldWidget
 
 from accounts.admin import person
+from accounts.files import TooOldProtocol
 from devices.bulk.files import COLUMNS, LARGEST_FILE, Row
 from devices.bulk.report import Outcome, Report
 from devices.bulk.upsert import import_devices
@@ -60,7 +61,7 @@ class ImportPage(UnfoldModelAdminViewMixin, FormView):
 
     def _rows(self, file: File) -> list[Row]:
         """The rows of the file, as the parsers of the API read them."""
-        start = file.read(LONGEST_START).lstrip()
+        start = file.read(LONGEST_START).removeprefix(BOM_UTF8).lstrip()
         file.seek(0)
         parser: Any = CSVParser
         if start.startswith((b"[", b"{")):
@@ -112,8 +113,12 @@ class ExportPage(PermissionRequiredMixin, View):
             devices = self.model_admin.get_changelist_instance(request).queryset
         except IncorrectLookupParameters:
             return redirect("admin:devices_device_changelist")
-        # Without it, spreadsheets take a CSV file for something else than UTF-8.
-        return file_of(request, devices, self.kind, start=BOM_UTF8 if self.kind == "csv" else b"")
+        try:
+            # Without their mark, spreadsheets take a table for something else than UTF-8.
+            return file_of(request, devices, self.kind, start=BOM_UTF8)
+        except TooOldProtocol as error:
+            messages.error(request, str(error.detail))
+            return redirect("admin:devices_device_changelist")
 
 
 def pages(admin: Any) -> list[URLPattern]:

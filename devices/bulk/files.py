@@ -6,12 +6,13 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from io import StringIO
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, NamedTuple
 
 import orjson
 from rest_framework.exceptions import ParseError
 
+from accounts.files import FORMULA_SIGNS, csv_text
 from accounts.rest import JSONRow
 from devices.models import DeviceQuerySet
 
@@ -21,9 +22,9 @@ LARGEST_FILE = 32 * 1024 * 1024
 MOST_ROWS = 100_000
 CHUNK = 2_000
 
-# A spreadsheet takes what begins so for a formula, and formulas can send data away (OWASP). Such a
-# cell gets an apostrophe; one more if it looks like that already, so that reading can undo it.
-FORMULA = re.compile(r"'*[=+\-@\t\r\n＝＋－＠]")  # noqa: RUF001
+# What a spreadsheet would take for a formula gets an apostrophe; one more if it looks like that
+# already, so that reading can undo it.
+FORMULA = re.compile(rf"'*[{FORMULA_SIGNS}\t\r\n]")
 BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 
 
@@ -100,7 +101,10 @@ def csv_row(line: int, columns: list[str], cells: list[str]) -> Row:
         fault = f"The row has {len(cells)} cells, the first line of the file {len(columns)}."
         return Row(line, {}, fault)
     pairs = zip(columns, map(without_apostrophe, cells), strict=True)
-    return Row(line, {column: value_of(column, cell) for column, cell in pairs})
+    fields = {column: value_of(column, cell) for column, cell in pairs}
+    if fields.get("tenant") == "":
+        del fields["tenant"]  # One's own, or the one it has: as if there were no such column.
+    return Row(line, fields)
 
 
 def value_of(column: str, cell: str) -> Any:
@@ -136,11 +140,12 @@ def without_apostrophe(cell: str) -> str:
     return cell[1:] if cell.startswith("'") and FORMULA.match(cell) else cell
 
 
-def write_csv(devices: DeviceQuerySet) -> Iterator[bytes]:
-    """The file that `read_csv` reads, a chunk of devices at a time."""
-    yield csv_text([COLUMNS])
-    for rows in chunks(devices.values_list(*SOURCES).iterator(CHUNK)):
-        yield csv_text(map(cells_of, rows))
+def write_csv(devices: DeviceQuerySet, start: bytes = b"") -> Iterator[bytes]:
+    """The file that `read_csv` reads, a chunk at a time; `start` comes before everything."""
+    rows = devices.values_list(*SOURCES).iterator(CHUNK)
+    for lines in chunks(chain([COLUMNS], map(cells_of, rows))):
+        yield start + csv_text(lines)
+        start = b""
 
 
 def cells_of(values: tuple[Any, ...]) -> list[str]:
@@ -148,12 +153,6 @@ def cells_of(values: tuple[Any, ...]) -> list[str]:
     enabled = "true" if is_enabled else "false"
     texts = uid, name, tenant, type_name or "", enabled, json.dumps(labels, ensure_ascii=False)
     return [with_apostrophe(text) for text in texts]
-
-
-def csv_text(rows: Iterable[list[str]]) -> bytes:
-    text = StringIO(newline="")
-    csv.writer(text).writerows(rows)
-    return text.getvalue().encode()
 
 
 def write_json(devices: DeviceQuerySet) -> Iterator[bytes]:

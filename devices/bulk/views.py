@@ -1,7 +1,6 @@
 """Import and export of devices over the API."""
 
 from collections.abc import Mapping
-from itertools import chain
 from typing import Any
 
 from django.http import HttpRequest, StreamingHttpResponse
@@ -15,6 +14,7 @@ from rest_framework.settings import api_settings
 from rest_framework.views import APIView
 
 from accounts.faults import TooLarge
+from accounts.files import file
 from accounts.rest import ByRole, FileNegotiation, QueryParameters, person
 from devices.bulk.examples import CSV_EXPORTED, CSV_FILE, JSON_EXPORTED, JSON_FILE, REFUSED, REPORT
 from devices.bulk.files import LARGEST_FILE, Row, read_csv, read_json, write_csv, write_json
@@ -89,9 +89,13 @@ class ImportView(APIView):
         """Brings devices into the state that a file says, all of them or none.
 
         A device whose `device_uid` is new is created. Of one that exists, what the file has is
-        changed and the rest stays. In CSV the first line names the columns (`device_uid`, and any
-        of `name`, `tenant`, `type`, `is_enabled`, `labels`); an empty `type` means none, `labels`
-        are JSON, an apostrophe before `=`, `+`, `-` or `@` is taken off.
+        changed and the rest stays.
+
+        In CSV the first line names the columns (`device_uid`, and any of `name`, `tenant`, `type`,
+        `is_enabled`, `labels`); without a column a field stays as it is. An empty cell means no
+        `name`, no `type` or no `labels`, for `tenant` the one that the device has, or your own;
+        `device_uid` and `is_enabled` must not be empty. `labels` are JSON. An apostrophe before
+        `=`, `+`, `-` or `@` is taken off.
 
         If a row has an error, nothing is written: the answer is 400 and has the report as well. A
         dry run answers as the real one would.
@@ -150,11 +154,7 @@ class ExportView(GenericAPIView):
 def file_of(
     request: HttpRequest | Request, devices: Any, kind: str, start: bytes = b""
 ) -> StreamingHttpResponse:
-    """The devices as a file to be saved, sent while it is made; `kind` is csv or json."""
-    write, content_type = (
-        (write_json, JSON) if kind == "json" else (write_csv, f"{CSV}; charset=utf-8")
-    )
-    headers = {"Content-Disposition": f'attachment; filename="devices.{kind}"'}
-    # For the headers alone a server would still have all of it made.
-    content = () if request.method == "HEAD" else chain([start], write(devices))
-    return StreamingHttpResponse(content, content_type=content_type, headers=headers)
+    """The devices as a file to be saved; `kind` is csv or json, `start` how a table begins."""
+    if kind == "json":
+        return file(request, write_json(devices), "devices.json", JSON)
+    return file(request, write_csv(devices, start), "devices.csv", f"{CSV}; charset=utf-8")

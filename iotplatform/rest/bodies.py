@@ -1,6 +1,7 @@
 """Bodies of requests and answers: strict JSON in, JSON out."""
 
 import json
+from codecs import BOM_UTF8
 from collections.abc import Mapping
 from typing import Any
 
@@ -35,7 +36,8 @@ class StrictJSONParser(BaseParser):
         largest = getattr((parser_context or {}).get("view"), "largest_body", LARGEST)
         try:
             # One byte more than allowed shows that there is too much, without reading all of it.
-            value = parse(stream.read(largest + 1), largest)
+            raw = stream.read(largest + 1 + len(BOM_UTF8)).removeprefix(BOM_UTF8)
+            value = parse(raw, largest)
         except Rejected as problem:
             if problem.reason == Reason.TOO_LARGE:
                 raise TooLarge(largest) from problem

@@ -6,7 +6,10 @@ import re
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db import DataError, transaction
+from django.db.models.expressions import RawSQL
 
+from devices.admin import DeviceAdmin
 from devices.bulk import console
 from devices.models import TAKEN, Device
 from tests import cast as people
@@ -51,8 +54,9 @@ def test_the_list_says_what_was_done(cast):
     assert "Imported: 1 created, 1 updated." in page.text
 
 
-def test_json_is_known_by_its_beginning(cast):
-    upload(cast.operator, json.dumps([{"device_uid": "new-1"}]), **{"import": "1"})
+@pytest.mark.parametrize("start", ["", " \n", "\ufeff", "\ufeff\n"])
+def test_json_is_known_by_its_beginning(cast, start):
+    upload(cast.operator, start + json.dumps([{"device_uid": "new-1"}]), **{"import": "1"})
     assert Device.objects.filter(device_uid="new-1").exists()
 
 
@@ -158,3 +162,15 @@ def test_an_export_holds_what_the_person_may_see(cast, actor, found):
 def test_a_filter_that_is_not_understood_leads_back_to_the_list(cast):
     answer = people.console(cast.staff).get(f"{LIST}export.csv", {"tenant__id__exact": "x"})
     assert (answer.status_code, answer["Location"]) == (302, LIST)
+
+
+def test_a_fault_is_no_half_file(cast, monkeypatch):
+    monkeypatch.setattr(DeviceAdmin, "ordering", [RawSQL("1 / 0", ())])
+    with pytest.raises(DataError), transaction.atomic():
+        people.console(cast.viewer).get(f"{LIST}export.csv")
+
+
+def test_a_proxy_that_is_too_old_for_files_is_named(cast):
+    client = people.console(cast.viewer, SERVER_PROTOCOL="HTTP/1.0")
+    page = client.get(f"{LIST}export.csv", follow=True)
+    assert (page.redirect_chain, "Use HTTP/1.1" in page.text) == ([(LIST, 302)], True)

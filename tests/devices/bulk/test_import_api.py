@@ -1,5 +1,7 @@
 """POST /import/devices: what a file does, and what it is refused for."""
 
+from codecs import BOM_UTF8
+
 import pytest
 
 from devices.bulk import files
@@ -67,6 +69,13 @@ def test_an_empty_cell_is_no_type_no_name_and_no_labels(cast, types):
     Device.objects.filter(pk=cast.device.pk).update(type=types.own, labels={"site": "Hanoi"})
     send(cast.operator, "device_uid,name,type,labels\ndev-01,,,\n")
     assert stored("dev-01") == ("", "t0", None, True, {})
+
+
+def test_an_empty_cell_is_ones_own_tenant_or_the_one_that_is_there(cast):
+    send(cast.operator, "device_uid,tenant\nnew-1,\n")
+    answer = send(cast.staff, "device_uid,tenant\nforeign-01,\nnew-2,\n")
+    assert rows(answer) == [(2, "foreign-01", "unchanged"), (3, "new-2", "error")]
+    assert stored("new-1")[1] == "t0"
 
 
 def test_nothing_is_written_if_one_row_has_an_error(cast):
@@ -190,8 +199,13 @@ def test_json_that_is_no_array_is_refused(cast):
     assert (answer.status_code, answer.json()["detail"]) == (400, "Send an array of devices.")
 
 
-def test_a_byte_order_mark_is_no_part_of_the_first_column(cast):
-    assert send(cast.operator, b"\xef\xbb\xbfdevice_uid\nnew-1\n").status_code == 200
+@pytest.mark.parametrize(
+    ("kind", "file"), [("text/csv", "device_uid\nx\n"), ("application/json", "[]")]
+)
+def test_a_byte_order_mark_is_no_part_of_the_file(cast, kind, file):
+    client = people.api(cast.operator)
+    sent = file.encode("utf-8-sig")
+    assert client.generic("POST", "/import/devices", sent, content_type=kind).status_code == 200
 
 
 @pytest.mark.parametrize("file", ["device_uid\n", []])
@@ -206,10 +220,11 @@ def test_too_many_rows_are_refused(cast, monkeypatch):
     assert answer.json()["detail"] == "There are more than 2 devices. Split the file."
 
 
+@pytest.mark.parametrize("mark", [b"", BOM_UTF8])
 @pytest.mark.parametrize("start", ["device_uid\n", "["])
-def test_a_file_that_is_too_large_is_refused(cast, start):
+def test_a_file_that_is_too_large_is_refused(cast, mark, start):
     content_type = "text/csv" if start[0] == "d" else "application/json"
-    body = start + " " * files.LARGEST_FILE
+    body = mark + start.encode() + b" " * files.LARGEST_FILE
     client = people.api(cast.operator)
     answer = client.generic("POST", "/import/devices", body, content_type=content_type)
     assert (answer.status_code, answer.json()["code"]) == (413, "too_large")
