@@ -87,8 +87,9 @@ class DeviceFilters(filters.FilterSet):
         choices=list(ORDERS.items()),
         method="in_order",
         error_messages={"invalid_choice": f"Use one of {', '.join(ORDERS)}."},
-        help_text="The default is `device_uid`. By `last_seen_at`, devices that were never "
-        "heard come before all others.",
+        help_text="The default is `device_uid`. For any other, each page takes longer the more "
+        "devices there are, for all of them are sorted. By `last_seen_at`, devices that were "
+        "never heard come before all others.",
     )
 
     class Meta:
