@@ -34,7 +34,7 @@ def test_who_is_not_logged_in_gets_a_page_that_says_so(addresses):
     for address in addresses:
         answer = Client(headers=PAGE).get(address)
         assert (answer.status_code, answer["Content-Type"][:9]) == (401, "text/html")
-        assert "credentials were not provided" in answer.text
+        assert "Log in at /auth/login" in answer.text
 
 
 def test_what_a_device_said_is_never_markup(cast, addresses):
