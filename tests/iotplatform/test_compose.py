@@ -131,6 +131,14 @@ def test_the_demo_is_only_for_this_machine() -> None:
     assert ports == {"web": ["127.0.0.1:8000:8000"], "broker": ["127.0.0.1:1883:1883"]}
 
 
+def test_the_demo_answers_to_the_names_by_which_this_machine_is_reached(
+    demo: dict[str, Any],
+) -> None:
+    # The last is what it is called in Android's emulator.
+    names = {"localhost", "127.0.0.1", "10.0.2.2"}
+    assert set(compose.environment(demo, "web")["ALLOWED_HOSTS"].split(",")) == names
+
+
 def test_the_demo_has_no_secret_that_stands_here(demo: dict[str, Any]) -> None:
     set_names = chain.from_iterable(compose.environment(demo, name) for name in demo["services"])
     secret = {name for name in set_names if re.search("PASSWORD|SECRET|KEY", name)}
