@@ -19,6 +19,7 @@ PATH = f"{os.environ.get('PATH', '')}:/usr/sbin"
 NEEDED = {
     "mosquitto": "apt-get install mosquitto",
     "chromium": "apt-get install chromium fonts-dejavu-core",
+    "curl": "apt-get install curl",
 }
 """Marker, which is the name of the program as well → how to get it on Debian."""
 

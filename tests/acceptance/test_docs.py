@@ -25,7 +25,7 @@ from tests.cast import NOON
 from tests.iotplatform.document import operations
 from tests.iotplatform.processes import ROOT
 from tests.iotplatform.routes import rights
-from tests.iotplatform.test_docker_guide import documents, needs_curl
+from tests.iotplatform.test_docker_guide import documents
 
 FILE = ROOT / "docs" / "api.md"
 PAGE = FILE.read_text()
@@ -85,7 +85,7 @@ def server(tmp_path: Path, django_db_reset_sequences: None) -> Iterator[str]:
         yield address
 
 
-@needs_curl
+@pytest.mark.curl
 def test_every_answer_on_the_page_is_what_a_server_says_now(server: str, tmp_path: Path) -> None:
     page = walk(PAGE, server, STARTED, tmp_path)
     if os.environ.get("WRITE_DOCS"):
@@ -94,7 +94,7 @@ def test_every_answer_on_the_page_is_what_a_server_says_now(server: str, tmp_pat
         assert page == PAGE, "“make docs” brings the page up to date."
 
 
-@needs_curl
+@pytest.mark.curl
 def test_the_first_calls_in_the_readme_work(server: str, tmp_path: Path) -> None:
     calls = next(each for each in commands((ROOT / "README.md").read_text()) if "curl" in each)
     said = execute(calls.replace(SERVER, server), tmp_path)

@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -26,11 +25,6 @@ from tests.servers import free_pair, free_port
 
 GUIDE = (ROOT / "docs" / "docker.md").read_text()
 PASSWORD = "s3cret"
-# A word in the summary where it cannot run; a failure where everything is asked for.
-needs_curl = pytest.mark.skipif(
-    not shutil.which("curl") and not os.environ.get("REQUIRE_ALL"),
-    reason="needs curl: apt-get install curl",
-)
 
 
 def block(name: str) -> str:
@@ -152,7 +146,7 @@ def documents(text: str) -> Iterator[Any]:
         yield document
 
 
-@needs_curl
+@pytest.mark.curl
 def test_the_quick_check_finds_what_the_ingestor_outside_docker_stored(
     stack: Stack, web: str
 ) -> None:
