@@ -58,7 +58,9 @@ CROSS JOIN LATERAL (
     WHERE device_id = device.id ORDER BY ts DESC, id DESC LIMIT 1
 ) AS reading
 CROSS JOIN LATERAL (
-    SELECT jsonb_object_agg(key, jsonb_build_array(value, extract(epoch FROM ts) * 1000)) AS latest
+    SELECT jsonb_object_agg(
+        key, jsonb_build_array(value, (extract(epoch FROM ts) * 1000)::float8)
+    ) AS latest
     FROM jsonb_each(reading.payload)
 ) AS said
 """
