@@ -99,7 +99,7 @@ def test_a_database_that_is_away_comes_back(cast, monkeypatch):
     def fail(*_):
         raise OperationalError("the connection is closed")
 
-    monkeypatch.setattr("devices.models.DeviceQuerySet.visible_to", fail)
+    monkeypatch.setattr("devices.listing.first_of", fail)
     response = api(cast.viewer).get("/devices")
     assert shape(response)["code"] == "unavailable"
     assert response["Retry-After"] == "5"
