@@ -115,6 +115,12 @@ class Moment(DateTimeField):
             raise ValidationError(str(error), "invalid") from error
 
 
+def require_once(name: str, values: list[str]) -> None:
+    """Refuses a parameter that is given twice: only the last would count, the others be lost."""
+    if len(values) > 1:
+        raise ValidationError({name: [ErrorDetail("It is given twice. Give it once.", "twice")]})
+
+
 class QueryParameters(Serializer):
     """What may follow the “?” of an address; refuses what it does not know."""
 
@@ -129,6 +135,8 @@ class QueryParameters(Serializer):
             possible = ", ".join([*parameters.fields, *ignore])
             error = ErrorDetail(f"There is no such parameter. Possible: {possible}.", "unknown")
             raise ValidationError({name: [error] for name in sorted(unknown)})
+        for name in map(str, parameters.fields):
+            require_once(name, request.query_params.getlist(name))
         parameters.is_valid(raise_exception=True)
         return dict(parameters.validated_data)
 

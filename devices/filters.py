@@ -56,6 +56,7 @@ class LabelsField(forms.Field):
 )
 class LabelFilter(filters.Filter):
     field_class = LabelsField
+    is_repeatable = True
 
 
 class DeviceFilters(filters.FilterSet):

@@ -7,6 +7,8 @@ from django_filters.rest_framework import DjangoFilterBackend
 from rest_framework.exceptions import ErrorDetail, ValidationError
 from rest_framework.request import Request
 
+from accounts.rest import require_once
+
 PAGES = {"limit", "cursor", "format"}
 """Parameters of every list that are no filters; `format` belongs to the browsable API."""
 
@@ -31,4 +33,7 @@ class StrictFilterBackend(DjangoFilterBackend):
         for name, values in request.query_params.lists():
             if any("\0" in value for value in values):
                 raise ValidationError({name: "Remove the character NUL."})
+            given = filterset.base_filters.get(name) if filterset else None
+            if not getattr(given, "is_repeatable", False):
+                require_once(name, values)
         return super().filter_queryset(request, queryset, view)

@@ -7,6 +7,7 @@ from django.db import OperationalError
 from django.test import Client
 from rest_framework.exceptions import ErrorDetail, ValidationError
 
+from devices.models import Device
 from iotplatform.rest import problems
 from tests.cast import api
 
@@ -164,3 +165,32 @@ def test_the_console_keeps_its_pages(db):
 def test_no_cache_keeps_what_one_person_was_answered(cast):
     assert api(cast.viewer).get("/devices")["Cache-Control"] == "private, no-store"
     assert "no-store" in api(None).get("/devices")["Cache-Control"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/devices?search=a&search=b",
+        "/devices?online=true&online=false",
+        "/telemetry/dev-01?keys=a&keys=b",
+        "/telemetry/dev-01/series?keys=a&keys=b",
+        "/export/devices?as=csv&as=json",
+        "/rejected?state=open&state=resolved",
+    ],
+)
+def test_a_parameter_that_is_given_twice_is_refused(cast, path):
+    body = shape(api(cast.operator).get(path))
+    (error,) = body["errors"]
+    assert (body["status"], error["code"]) == (400, "twice")
+
+
+def test_an_import_that_is_a_dry_run_and_is_not_is_refused(cast):
+    url = "/import/devices?dry_run=true&dry_run=false"
+    response = api(cast.operator).post(url, [{"device_uid": "new"}])
+    assert shape(response)["status"] == 400
+    assert not Device.objects.filter(device_uid="new").exists()
+
+
+@pytest.mark.parametrize("path", ["/devices", "/export/devices"])
+def test_labels_can_be_given_several_times(cast, path):
+    assert api(cast.viewer).get(f"{path}?label=a:b&label=c").status_code == 200
