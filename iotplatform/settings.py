@@ -112,6 +112,12 @@ HISTORY_DAYS = read(env.int, "HISTORY_DAYS", 400)
 MAX_PAYLOAD = read(env.int, "MAX_PAYLOAD", 256 * 1024)
 AUTH_DEMO = read(flag, "AUTH_DEMO", False)
 
+# Commands --------------------------------------------------------------------------------------
+
+MAX_COMMAND = read(env.int, "MAX_COMMAND", 16 * 1024)
+COMMAND_QUEUE = read(env.int, "COMMAND_QUEUE", 100)
+COMMAND_RATE = read(env.int, "COMMAND_RATE", 20_000)
+
 # Database --------------------------------------------------------------------------------------
 
 POSTGRESQL = "django.db.backends.postgresql"

@@ -2,7 +2,7 @@
 
 The one write behind every door (MQTT, replay). Its three outcomes: what can be stored is stored or
 known already; what never can be is kept as a `RejectedMessage`; and if the database cannot now, an
-error says so (`telemetry/faults.py`) and nothing of the batch has happened.
+error says so (`devices/daemon/faults.py`) and nothing of the batch has happened.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -17,10 +17,10 @@ from django.db import connection, transaction
 
 from accounts.models import Tenant
 from devices import state
+from devices.daemon.faults import Fault, fault_of
 from devices.models import Device, KnownDevice
 from telemetry import insert, partitions
 from telemetry.decode import EPOCH, MICROSECOND
-from telemetry.faults import Fault, fault_of
 from telemetry.incoming import Incoming
 from telemetry.insert import Rows
 from telemetry.models import RejectedMessage

@@ -15,12 +15,12 @@ from itertools import cycle
 from typing import Any
 
 from devices import state
+from devices.daemon.writer import Writer
 from devices.mqtt.session import Message, Session, Unreadable
 from telemetry import partitions
 from telemetry.incoming import Incoming, decode_message
 from telemetry.ingest import Batch, Tally
 from telemetry.reasons import Reason
-from telemetry.writer import Writer
 
 logger = logging.getLogger(__name__)
 

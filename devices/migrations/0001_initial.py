@@ -2,7 +2,7 @@
 
 import django.core.validators
 import django.db.models.deletion
-import devices.models
+import devices.validation
 from django.db import migrations, models
 
 
@@ -22,7 +22,7 @@ class Migration(migrations.Migration):
                 ('device_uid', models.CharField(help_text='Never changes.', max_length=128, unique=True, validators=[django.core.validators.RegexValidator('\\A[A-Za-z0-9_.:-]{1,128}\\Z', 'Use 1 to 128 letters, digits or the signs _ . : - and nothing else.')], verbose_name='UID')),
                 ('name', models.CharField(blank=True, max_length=255)),
                 ('is_enabled', models.BooleanField(default=True, help_text='Messages of a disabled device are rejected, not stored.', verbose_name='enabled')),
-                ('labels', models.JSONField(blank=True, default=dict, help_text='For example {"site": "Hanoi"}.', validators=[devices.models.validate_labels])),
+                ('labels', models.JSONField(blank=True, default=dict, help_text='For example {"site": "Hanoi"}.', validators=[devices.validation.validate_labels])),
                 ('created_at', models.DateTimeField(auto_now_add=True)),
                 ('deleted_at', models.DateTimeField(blank=True, editable=False, null=True)),
                 ('tenant', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='devices', to='accounts.tenant')),

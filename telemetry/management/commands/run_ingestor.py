@@ -2,25 +2,20 @@
 
 import asyncio
 import gc
-import logging
-import os
-import signal
-import ssl
 from argparse import ArgumentParser
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
+from devices.daemon.broker import session_options
+from devices.daemon.lifecycle import stop_on_signals
+from devices.daemon.writer import NameLost, Writer
 from devices.mqtt import topics
 from devices.mqtt.session import Session, SessionTakenOver, Subscription, SubscriptionRefused
 from telemetry.ingestor import RECEIVE_MAXIMUM, Ingestor, NotConnected
 from telemetry.models import BrokerSession
-from telemetry.writer import NameLost, Writer
-
-logger = logging.getLogger(__name__)
 
 # A batch makes tens of thousands of objects and no cycles: looking for those every 700 objects, as
 # usual, costs a third of the time.
@@ -57,12 +52,8 @@ async def ingest(*, drain: bool) -> None:
         )
         ingestor: Ingestor
         session = Session(
-            host=settings.MQTT_HOST,
-            port=settings.MQTT_PLATFORM_PORT,
+            **session_options(),
             client_id=client_id,
-            username=settings.MQTT_USERNAME or None,
-            password=settings.MQTT_PASSWORD or None,
-            tls=tls_context(),
             subscriptions=wanted,
             unsubscribe=former,
             receive_maximum=RECEIVE_MAXIMUM,
@@ -84,22 +75,3 @@ def subscriptions() -> list[Subscription]:
         Subscription(settings.MQTT_TOPIC, retain_handling=2),
         Subscription(status, retain_handling=1),
     ]
-
-
-def tls_context() -> ssl.SSLContext | None:
-    return (
-        ssl.create_default_context(cafile=settings.MQTT_CA or None) if settings.MQTT_TLS else None
-    )
-
-
-def stop_on_signals(stop: Callable[[], None]) -> None:
-    """SIGTERM and SIGINT stop in order; a second one at once."""
-    loop = asyncio.get_running_loop()
-
-    def handle(number: signal.Signals) -> None:
-        logger.info("%s: finishing the batch in hand.", number.name)
-        loop.add_signal_handler(number, os._exit, 1)
-        stop()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, handle, number)

@@ -4,7 +4,7 @@ import psycopg
 import pytest
 from django.db import connection, transaction, utils
 
-from telemetry.faults import Fault, fault_of
+from devices.daemon.faults import Fault, fault_of
 
 pytestmark = pytest.mark.django_db
 

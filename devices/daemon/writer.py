@@ -1,4 +1,4 @@
-"""The ingestor's hands in the database: one thread, one connection, one deadline, no giving up."""
+"""A process's hands in the database: one thread, one connection, one deadline, no giving up."""
 
 import asyncio
 import contextlib
@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import psycopg
 from django.db import connection, reset_queries
 
-from telemetry.faults import Fault, fault_of
+from devices.daemon.faults import Fault, fault_of
 
 logger = logging.getLogger(__name__)
 Result = TypeVar("Result")

@@ -7,8 +7,8 @@ import psycopg
 import pytest
 from django.db import connection, utils
 
-from telemetry import writer
-from telemetry.writer import NameLost, Writer, pauses
+from devices.daemon import writer
+from devices.daemon.writer import NameLost, Writer, pauses
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

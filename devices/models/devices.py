@@ -1,4 +1,4 @@
-"""Devices and what is known about each of them right now."""
+"""Devices, their types, and what is known about each device right now."""
 
 from collections.abc import Collection, Iterable
 from datetime import UTC, datetime
@@ -269,7 +269,9 @@ class DeviceState(models.Model):
     """What a device said last. Derived from its messages by `devices/state.py`; nobody edits it.
 
     `latest` maps a key to [value, epoch milliseconds of the reading it came with]; `latest_at` is
-    the newest of those times. `since` and `reason` belong to `session`.
+    the newest of those times. `since` and `reason` belong to `session`. `data_at` is when the last
+    readings came, `data_since` since when they come without a pause longer than the type's
+    `offline_after`.
     """
 
     device = models.OneToOneField(
@@ -282,6 +284,8 @@ class DeviceState(models.Model):
     session_id = models.CharField(max_length=128, blank=True)
     since = models.DateTimeField(null=True)
     reason = models.CharField(max_length=255, blank=True)
+    data_at = models.DateTimeField(null=True)
+    data_since = models.DateTimeField(null=True)
 
     class Meta:
         constraints = [

@@ -1,0 +1,209 @@
+"""The one way to send a command: a row per device, committed before anybody publishes anything.
+
+API, console and `send_command` come through here. Refusals are errors of REST framework, whose
+`detail` tells a person of any door what to do.
+"""
+
+import json
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any, NamedTuple
+
+from django.conf import settings
+from django.db import connection, transaction
+from django.db.models import Count, Min, Q, QuerySet
+from django.db.models.functions import Now
+from django.utils import timezone
+from rest_framework.exceptions import APIException, Throttled, ValidationError
+
+from accounts.conflicts import Conflict, conflicts
+from accounts.models import Tenant, User
+from devices.models import Command, CommandBatch, CommandTransition, Device, DeviceQuerySet
+
+LIFE = timedelta(hours=24)
+LONGEST_LIFE = timedelta(days=30)
+RATE_WINDOW = timedelta(minutes=1)
+CHANNEL = "commands"
+"""Who listens here is told that there is something to publish."""
+
+DISABLED = "{uid} is disabled. Enable it first."
+FULL = "{count} commands to {uid} are open already. Wait for it, or cancel some."
+IN_USE = "Another request with this Idempotency-Key is at work. Try again in a moment."
+
+
+class KeyReused(APIException):
+    """The same Idempotency-Key asks for something else."""
+
+    status_code = 422
+    default_code = "idempotency_key_reused"
+    default_detail = (
+        "This Idempotency-Key was used for another command. Make a new key for a new command; "
+        "repeat a request unchanged."
+    )
+
+
+class Order(NamedTuple):
+    """What devices shall do, and for how long it is worth doing. `params` is an object of JSON."""
+
+    cmd: str
+    params: dict[str, Any]
+    life: timedelta = LIFE
+
+
+class Skipped(NamedTuple):
+    """A device that a command cannot be queued for, and why."""
+
+    device_uid: str
+    reason: str
+
+
+class Plan(NamedTuple):
+    """Which of the chosen devices a command would go to."""
+
+    devices: list[Device]
+    skipped: list[Skipped]
+
+
+class Sent(NamedTuple):
+    """A command, or a batch of them; not `is_new` if a request with the same key made it before."""
+
+    what: Any
+    is_new: bool
+
+
+@transaction.atomic
+def send(order: Order, device: Device, by: User | None, key: str = "") -> Sent:
+    """Queue a command to one device. `by` is nobody where no person is logged in.
+
+    With a `key` that `by` used before, the command of that time is returned.
+    """
+    check_size(order)
+    # One sender at a time: of a device's commands, the order of numbers is that of commits.
+    devices = Device.objects.filter(pk=device.pk)
+    device = devices.select_for_update(no_key=True, of=["self"]).select_related("tenant").get()
+    if key and (before := Command.objects.filter(issued_by=by, idempotency_key=key).first()):
+        return _again(before, order, before.device_id == device.pk)
+    if reason := _obstacle(device, Command.objects.filter(device=device)):
+        raise Conflict(reason)
+    _check_rate(device.tenant, 1)
+    with conflicts(IN_USE):
+        (command,) = _queue(order, [device], by, idempotency_key=key)
+    return Sent(command, is_new=True)
+
+
+def plan(devices: DeviceQuerySet) -> Plan:
+    """Which of `devices` a command can be queued for now."""
+    open_ = Count("commands", filter=_is_open("commands__"))
+    chosen = devices.order_by("pk").annotate(open_commands=open_)
+    found: list[Any] = list(chosen)
+    obstacles = {each.pk: _obstacle_of(each, each.open_commands) for each in found}
+    able = [each for each in found if not obstacles[each.pk]]
+    skipped = [Skipped(e.device_uid, obstacles[e.pk]) for e in found if obstacles[e.pk]]
+    return Plan(able, skipped)
+
+
+@transaction.atomic
+def send_to_many(
+    order: Order,
+    devices: DeviceQuerySet,
+    tenant: Tenant,
+    target: dict[str, Any],
+    by: User | None,
+    key: str = "",
+) -> Sent:
+    """Queue a command to each of `devices` of `tenant`, as one batch.
+
+    `target` is how they were chosen, for people to read. With a `key` that `by` used before, the
+    batch of that time is returned.
+    """
+    check_size(order)
+    if key and (before := CommandBatch.objects.filter(issued_by=by, idempotency_key=key).first()):
+        return _again(before, order, (before.tenant_id, before.target) == (tenant.pk, target))
+    locked = Device.objects.filter(pk__in=devices.values("pk")).order_by("pk")
+    list(locked.select_for_update(no_key=True).values_list("pk"))
+    able, skipped = plan(devices)
+    _check_rate(tenant, len(able))
+    with conflicts(IN_USE):
+        batch = CommandBatch.objects.create(
+            tenant=tenant,
+            cmd=order.cmd,
+            params=order.params,
+            target=target,
+            skipped=[each._asdict() for each in skipped],
+            issued_by=by,
+            idempotency_key=key,
+            expires_at=Now() + order.life,
+        )
+    _queue(order, able, by, batch=batch)
+    return Sent(batch, is_new=True)
+
+
+def check_size(order: Order) -> None:
+    size = len(json.dumps([order.cmd, order.params], ensure_ascii=False).encode())
+    if size > settings.MAX_COMMAND:
+        said = f"The command has {size:,} bytes where {settings.MAX_COMMAND:,} are allowed."
+        raise ValidationError({"params": said}, "too_large")
+
+
+def _queue(
+    order: Order, devices: Sequence[Device], by: User | None, **fields: Any
+) -> list[Command]:
+    """Insert the commands, and tell the dispatchers once they are committed."""
+    commands = Command.objects.bulk_create(
+        Command(
+            tenant_id=device.tenant_id,
+            device=device,
+            cmd=order.cmd,
+            params=order.params,
+            issued_by=by,
+            expires_at=Now() + order.life,
+            **fields,
+        )
+        for device in devices
+    )
+    CommandTransition.objects.bulk_create(
+        CommandTransition(command=command, status=command.status, by=by.email if by else "")
+        for command in commands
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(f"NOTIFY {CHANNEL}")
+    return commands
+
+
+def _again(before: Any, order: Order, is_same_target: bool) -> Sent:
+    asked = (before.cmd, before.params, before.expires_at - before.created_at)
+    if not is_same_target or asked != order:
+        raise KeyReused
+    return Sent(before, is_new=False)
+
+
+def _is_open(prefix: str = "") -> Q:
+    return Q(**{f"{prefix}finished_at__isnull": True, f"{prefix}expires_at__gt": Now()})
+
+
+def _obstacle(device: Device, commands: QuerySet[Command]) -> str:
+    return _obstacle_of(device, commands.filter(_is_open()).count())
+
+
+def _obstacle_of(device: Device, open_commands: int) -> str:
+    """Why no command can be queued for the device, if so."""
+    if not device.is_enabled:
+        return DISABLED.format(uid=device.device_uid)
+    if open_commands >= settings.COMMAND_QUEUE:
+        return FULL.format(uid=device.device_uid, count=open_commands)
+    return ""
+
+
+def _check_rate(tenant: Tenant, count: int) -> None:
+    """Raises unless the tenant may send `count` more commands within this minute."""
+    now, rate = timezone.now(), settings.COMMAND_RATE
+    if count > rate:
+        said = f"{count:,} devices are more than the {rate:,} a minute allowed. Choose fewer."
+        raise ValidationError(said, "too_many")
+    recent = Command.objects.filter(tenant=tenant, created_at__gt=now - RATE_WINDOW)
+    totals = recent.aggregate(count=Count("number"), first=Min("created_at"))
+    if totals["count"] + count > rate:
+        raise Throttled(
+            (totals["first"] + RATE_WINDOW - now).total_seconds(),
+            f"No more than {rate:,} commands a minute are sent for a tenant.",
+        )

@@ -1,0 +1,51 @@
+"""Devices, what is known about each of them right now, and the commands they were sent."""
+
+from devices.models.commands import (
+    ENDED,
+    OUTCOME,
+    UNHEARD,
+    Command,
+    CommandBatch,
+    CommandBatchQuerySet,
+    CommandQuerySet,
+    CommandStatus,
+    CommandTransition,
+    ReplyStatus,
+)
+from devices.models.devices import (
+    NEVER,
+    TAKEN,
+    TYPE_TAKEN,
+    VISIBLE_DEVICE,
+    Device,
+    DeviceQuerySet,
+    DeviceState,
+    DeviceType,
+    KnownDevice,
+    Session,
+    visibility,
+)
+
+__all__ = [
+    "ENDED",
+    "NEVER",
+    "OUTCOME",
+    "TAKEN",
+    "TYPE_TAKEN",
+    "UNHEARD",
+    "VISIBLE_DEVICE",
+    "Command",
+    "CommandBatch",
+    "CommandBatchQuerySet",
+    "CommandQuerySet",
+    "CommandStatus",
+    "CommandTransition",
+    "Device",
+    "DeviceQuerySet",
+    "DeviceState",
+    "DeviceType",
+    "KnownDevice",
+    "ReplyStatus",
+    "Session",
+    "visibility",
+]

@@ -1,0 +1,279 @@
+"""Commands: each is a row that outlives everything it passes through on its way to a device."""
+
+import uuid
+from datetime import datetime
+from typing import Any
+
+from django.db import models
+from django.db.models.functions import Now
+
+from accounts.models import Tenant, User
+from devices.models.devices import Device
+
+CMD_LENGTH = 64
+KEY_LENGTH = 255
+REASON_LENGTH = 255
+
+
+class CommandStatus(models.TextChoices):
+    """How far a command has come, by evidence alone; it never goes back.
+
+    `sent` means that the broker took it, which proves nothing about the device.
+    """
+
+    QUEUED = "queued"
+    SENT = "sent"
+    ACKNOWLEDGED = "acknowledged"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    EXPIRED = "expired"
+    CANCELLED = "cancelled"
+
+
+class ReplyStatus(models.TextChoices):
+    """What a device says about a command."""
+
+    ACCEPTED = "accepted"
+    PROGRESS = "progress"
+    OK = "ok"
+    ERROR = "error"
+
+
+UNHEARD = (CommandStatus.QUEUED, CommandStatus.SENT)
+"""Its device has said nothing of it, so it is published again in each new session."""
+ENDED = (
+    CommandStatus.SUCCEEDED,
+    CommandStatus.FAILED,
+    CommandStatus.EXPIRED,
+    CommandStatus.CANCELLED,
+)
+OUTCOME = {ReplyStatus.OK: CommandStatus.SUCCEEDED, ReplyStatus.ERROR: CommandStatus.FAILED}
+
+
+class CommandBatchQuerySet(models.QuerySet["CommandBatch"]):
+    def visible_to(self, user: User) -> "CommandBatchQuerySet":
+        """Platform staff see every batch, others those of their tenant."""
+        return self if user.is_superuser else self.filter(tenant=user.tenant_id)
+
+
+class CommandBatch(models.Model):
+    """One command to many devices of a tenant. How far they are is counted from their rows.
+
+    `target` is what the devices were chosen by, as it was asked for: {"device_uids": […]},
+    {"labels": {…}} or {"all": true}. `skipped` are those that it could not be queued for, as
+    [{"device_uid", "reason"}].
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, db_index=False, related_name="+")
+    cmd = models.CharField(max_length=CMD_LENGTH)
+    params = models.JSONField(default=dict)
+    target = models.JSONField()
+    skipped = models.JSONField(default=list)
+    issued_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, related_name="+")
+    idempotency_key = models.CharField(max_length=KEY_LENGTH, blank=True)
+    created_at = models.DateTimeField(db_default=Now())
+    expires_at = models.DateTimeField()
+    cancelled_at = models.DateTimeField(null=True)
+
+    objects = CommandBatchQuerySet.as_manager()
+
+    class Meta:
+        verbose_name_plural = "command batches"
+        ordering = ["-created_at", "-id"]
+        indexes = [
+            # GET /command-batches: a tenant's, newest first.
+            models.Index(fields=["tenant", "-created_at", "-id"], name="batch_by_tenant"),
+        ]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["issued_by", "idempotency_key"],
+                condition=~models.Q(idempotency_key=""),
+                name="batch_idempotency_key_unique",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.cmd} {self.created_at:%Y-%m-%d %H:%M:%S}"
+
+
+class CommandQuerySet(models.QuerySet["Command"]):
+    def visible_to(self, user: User) -> "CommandQuerySet":
+        """Platform staff see every command, others those of their tenant; a deleted device's
+        nobody."""
+        commands = self.filter(device__deleted_at__isnull=True)
+        return commands if user.is_superuser else commands.filter(tenant=user.tenant_id)
+
+    def open(self) -> "CommandQuerySet":
+        """Those that still may come to a good end."""
+        return self.filter(finished_at__isnull=True)
+
+    def cancellable(self) -> "CommandQuerySet":
+        """Those that no dispatcher has in hand or has let out of it."""
+        return self.filter(status=CommandStatus.QUEUED, claimed_at__isnull=True)
+
+
+class Command(models.Model):
+    """One command to one device.
+
+    `number` is the order in which commands were accepted, which is kept for each device; `id` is
+    what devices and apps call it. `publish_at` is when a dispatcher should publish it next, null
+    where there is nothing to publish. `claimed_at` is set from the moment a dispatcher takes it in
+    hand, unless it turns out that the broker did not pass it on. `reason` says why it is not
+    further. With `is_late` the device replied when the command had expired or been cancelled;
+    `reply`, `result` and `error` are what it said last.
+    """
+
+    number = models.BigAutoField(primary_key=True)
+    id = models.UUIDField(unique=True, default=uuid.uuid4, editable=False)
+    # Without indexes of their own: those below begin with them.
+    tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, db_index=False, related_name="+")
+    device = models.ForeignKey(
+        Device, on_delete=models.CASCADE, db_index=False, related_name="commands"
+    )
+    batch = models.ForeignKey(
+        CommandBatch, on_delete=models.PROTECT, null=True, db_index=False, related_name="commands"
+    )
+    cmd = models.CharField(max_length=CMD_LENGTH)
+    params = models.JSONField(default=dict)
+    status = models.CharField(
+        max_length=16, choices=CommandStatus.choices, default=CommandStatus.QUEUED
+    )
+    reason = models.CharField(max_length=REASON_LENGTH, blank=True)
+    issued_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, related_name="+")
+    idempotency_key = models.CharField(max_length=KEY_LENGTH, blank=True)
+    created_at = models.DateTimeField(db_default=Now())
+    claimed_at = models.DateTimeField(null=True)
+    sent_at = models.DateTimeField(null=True)
+    acknowledged_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(null=True)
+    expires_at = models.DateTimeField()
+    publish_at = models.DateTimeField(null=True, db_default=Now())
+    # Since its device's session began: the pause before the next attempt grows with it.
+    attempts = models.PositiveIntegerField(default=0)
+    is_late = models.BooleanField("late", default=False)
+    reply = models.CharField(max_length=16, choices=ReplyStatus.choices, blank=True)
+    result = models.JSONField(null=True)
+    error = models.TextField(blank=True)
+
+    objects = CommandQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-number"]
+        indexes = [
+            # GET /devices/{uid}/commands, GET /commands of a tenant, and of a batch.
+            models.Index(fields=["device", "-number"], name="command_by_device"),
+            models.Index(fields=["tenant", "-number"], name="command_by_tenant"),
+            models.Index(
+                fields=["batch", "-number"],
+                name="command_by_batch",
+                condition=models.Q(batch__isnull=False),
+            ),
+            # How many a tenant sent in the last minute (devices/commands/sending.py).
+            models.Index(fields=["tenant", "created_at"], name="command_rate"),
+            # The next ones to publish, and those whose life is over (devices/commands/outbox.py).
+            models.Index(
+                fields=["publish_at", "number"],
+                name="command_due",
+                condition=models.Q(publish_at__isnull=False),
+            ),
+            models.Index(
+                fields=["expires_at"],
+                name="command_expiring",
+                condition=models.Q(finished_at__isnull=True),
+            ),
+            # A device's queue: its length, its first, and what a new session repeats.
+            models.Index(
+                fields=["device", "number"],
+                name="command_open_by_device",
+                condition=models.Q(finished_at__isnull=True),
+            ),
+        ]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["issued_by", "idempotency_key"],
+                condition=~models.Q(idempotency_key=""),
+                name="command_idempotency_key_unique",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(status__in=CommandStatus.values), name="command_status_is_known"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(reply__in=["", *ReplyStatus.values]),
+                name="command_reply_is_known",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(status__in=ENDED, finished_at__isnull=False)
+                | models.Q(finished_at__isnull=True) & ~models.Q(status__in=ENDED),
+                name="command_finished_has_ended",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(finished_at__isnull=True) | models.Q(publish_at__isnull=True),
+                name="command_finished_is_not_published",
+            ),
+            models.CheckConstraint(
+                condition=~models.Q(status=CommandStatus.SENT) | models.Q(sent_at__isnull=False),
+                name="command_sent_has_time",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(expires_at__gt=models.F("created_at")),
+                name="command_life_is_positive",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.cmd} {self.id}"
+
+    def take_reply(
+        self, reply: str, result: Any, error: str, at: datetime
+    ) -> list["CommandTransition"]:
+        """Move as far as a reply received `at` proves; saves nothing, returns the steps.
+
+        No steps: the reply says nothing new. What is over stays so; a reply that comes later is
+        noted as late.
+        """
+        steps = [self._move(CommandStatus.EXPIRED, at)] if self._is_overdue(at) else []
+        if self.reply in OUTCOME or (self.reply, self.result, self.error) == (reply, result, error):
+            return steps
+        if reply == ReplyStatus.ACCEPTED and self.reply:
+            return steps
+        self.reply, self.error, self.reason = reply, error, ""
+        self.result = self.result if result is None else result
+        if self.status in ENDED:
+            self.is_late = True
+            return [*steps, self._step(at, f"A late reply: {reply}.")]
+        status = OUTCOME.get(ReplyStatus(reply), CommandStatus.ACKNOWLEDGED)
+        return [*steps, self._move(status, at, "" if status in ENDED else reply)]
+
+    def _is_overdue(self, at: datetime) -> bool:
+        return self.finished_at is None and at >= self.expires_at
+
+    def _move(self, status: CommandStatus, at: datetime, detail: str = "") -> "CommandTransition":
+        self.status, self.publish_at = status, None
+        if status == CommandStatus.ACKNOWLEDGED:
+            self.acknowledged_at = self.acknowledged_at or at
+        else:
+            self.finished_at = at
+        return self._step(at, detail)
+
+    def _step(self, at: datetime, detail: str) -> "CommandTransition":
+        return CommandTransition(command=self, status=self.status, at=at, detail=detail)
+
+
+class CommandTransition(models.Model):
+    """One step of a command: what it came to, when, and who or what was the reason.
+
+    `by` is the e-mail address of the person who asked; a text, so that it outlives them.
+    """
+
+    command = models.ForeignKey(Command, on_delete=models.CASCADE, related_name="transitions")
+    status = models.CharField(max_length=16, choices=CommandStatus.choices)
+    at = models.DateTimeField(db_default=Now())
+    by = models.CharField(max_length=254, blank=True)
+    detail = models.CharField(max_length=REASON_LENGTH, blank=True)
+
+    class Meta:
+        ordering = ["id"]
+
+    def __str__(self) -> str:
+        return f"{self.status} {self.at:%Y-%m-%d %H:%M:%S}"
