@@ -11,7 +11,8 @@ from rest_framework.test import APIClient
 from rest_framework_simplejwt.tokens import AccessToken
 
 from accounts.models import Role, Tenant, User
-from devices.models import Device, DeviceState
+from devices.commands.sending import Order, send
+from devices.models import Command, Device, DeviceState
 from telemetry import partitions
 from telemetry.models import RejectedMessage, Telemetry
 from telemetry.reasons import Reason
@@ -84,6 +85,14 @@ def rejected(tenant: Tenant | None, payload: bytes = b"{}", **fields: Any) -> Re
     return RejectedMessage.objects.create(
         id=uuid.uuid4(), tenant=tenant, payload=payload, size=len(payload), **fields
     )
+
+
+def command(device: Device, by: User | None = None, **fields: Any) -> Command:
+    """A command to `device`, queued through the door unless `fields` say how it is."""
+    made = send(Order("reboot", {"delay": 5}), device, by).what
+    if fields:
+        Command.objects.filter(pk=made.pk).update(**fields)
+    return Command.objects.get(pk=made.pk)
 
 
 def console(user: User, **options: Any) -> Client:

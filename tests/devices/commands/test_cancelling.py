@@ -1,0 +1,113 @@
+"""Taking commands back: what is queued for certain, what is under way not at all."""
+
+import threading
+
+import pytest
+from django.db import connection, transaction
+from django.utils import timezone
+
+from devices.commands import outbox
+from devices.commands.cancelling import cancel, why_not
+from devices.commands.outbox import Outcome, Result
+from devices.models import Command
+from tests import cast as people
+
+
+def of(*commands):
+    return Command.objects.filter(pk__in=[each.pk for each in commands])
+
+
+def test_a_queued_command_is_cancelled_and_never_claimed(cast):
+    command = people.command(cast.device)
+    assert cancel(of(command), cast.operator) == 1
+    command.refresh_from_db()
+    assert command.status == "cancelled"
+    assert [(step.status, step.by) for step in command.transitions.all()] == [
+        ("queued", ""),
+        ("cancelled", "operator@t0.example"),
+    ]
+    assert outbox.turn([], 10) == []
+
+
+def test_a_command_in_a_dispatchers_hands_is_not_cancelled(cast):
+    command = people.command(cast.device)
+    assert len(outbox.turn([], 10)) == 1
+    assert cancel(of(command), cast.operator) == 0
+    command.refresh_from_db()
+    assert why_not(command).startswith("It is on its way to the broker already")
+
+
+def test_a_command_that_the_broker_passed_to_nobody_can_be_cancelled(cast):
+    command = people.command(cast.device)
+    (claim,) = outbox.turn([], 10)
+    outbox.turn([Outcome(claim, Result.NOT_TAKEN, "No subscriber.")], 0)
+    assert cancel(of(command), cast.operator) == 1
+
+
+def test_a_command_that_the_broker_may_have_cannot_be_cancelled(cast):
+    command = people.command(cast.device)
+    (claim,) = outbox.turn([], 10)
+    outbox.turn([Outcome(claim, Result.UNCLEAR, "No answer.")], 0)
+    assert cancel(of(command), cast.operator) == 0
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"status": "sent"}, "It was already sent, at 20"),
+        ({"status": "acknowledged"}, "It was already sent, at 20"),
+        ({"status": "succeeded", "finished_at": timezone.now()}, "It has already succeeded."),
+        ({"status": "expired", "finished_at": timezone.now()}, "It has already expired."),
+    ],
+)
+def test_a_command_that_is_further_stays_as_it_is_and_says_why(cast, fields, reason):
+    now = timezone.now()
+    command = people.command(cast.device, sent_at=now, claimed_at=now, publish_at=None, **fields)
+    assert cancel(of(command), cast.operator) == 0
+    command.refresh_from_db()
+    assert command.status == fields["status"]
+    assert why_not(command).startswith(reason)
+
+
+def test_of_many_those_still_queued_are_cancelled_in_few_statements(
+    cast, django_assert_num_queries
+):
+    commands = [people.command(cast.device) for _ in range(20)]
+    outbox.turn([], 1)
+    with django_assert_num_queries(5):
+        assert cancel(of(*commands), cast.operator) == 19
+
+
+def test_cancelling_while_a_dispatcher_claims_waits_and_then_finds_it_claimed(transactional_db):
+    command = people.command(people.cast().device)
+    answers = []
+
+    def cancel_beside():
+        answers.append(cancel(of(command), None))
+        connection.close()
+
+    thread = threading.Thread(target=cancel_beside)
+    with transaction.atomic():
+        assert len(outbox.turn([], 10)) == 1
+        thread.start()
+        thread.join(0.3)
+        assert thread.is_alive()
+    thread.join()
+    assert answers == [0]
+
+
+def test_claiming_while_somebody_cancels_leaves_it_alone(transactional_db):
+    command = people.command(people.cast().device)
+    claims = []
+
+    def claim_beside():
+        claims.append(outbox.turn([], 10))
+        connection.close()
+
+    with transaction.atomic():
+        assert cancel(of(command), None) == 1
+        thread = threading.Thread(target=claim_beside)
+        thread.start()
+        thread.join(10)
+    assert claims == [[]]
+    assert outbox.turn([], 10) == []
