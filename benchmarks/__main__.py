@@ -2,7 +2,7 @@
 
 import argparse
 
-from benchmarks import api, growth, history, ingest, latency, memory
+from benchmarks import api, commands, growth, history, ingest, latency, memory
 
 
 def main() -> None:
@@ -11,9 +11,9 @@ def main() -> None:
     parser.add_argument("--baseline", help="directory of the service before")
     parser.add_argument("--baseline-python", help="a Python with that service's requirements")
     options = parser.parse_args()
-    for benchmark in (ingest, memory, latency, growth, api, history):
+    for benchmark in (ingest, memory, latency, growth, api, history, commands):
         arguments = [*benchmark.QUICK] if options.quick else []
-        if benchmark in (ingest, api) and options.baseline and options.baseline_python:
+        if benchmark in (ingest, api, commands) and options.baseline and options.baseline_python:
             arguments += ["--baseline", options.baseline]
             arguments += ["--baseline-python", options.baseline_python]
         print(f"\n{benchmark.__doc__}")
