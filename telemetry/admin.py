@@ -5,7 +5,7 @@ from collections import Counter
 from typing import Any
 
 from django.contrib import admin, messages
-from django.core.exceptions import BadRequest, PermissionDenied, ValidationError
+from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
@@ -13,28 +13,24 @@ from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.utils.decorators import method_decorator
-from django.utils.functional import cached_property
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
 from django.views.decorators.http import require_POST
-from unfold import paginator
 from unfold.contrib.filters.admin import (
     ChoicesDropdownFilter,
     RadioFilter,
-    RangeDateTimeFilter,
     RelatedDropdownFilter,
 )
 from unfold.decorators import action, display
-from unfold.views import ChangeList
 
-from accounts.admin import TenantScopedAdmin, coloured, exact, moment, person
+from accounts.admin import coloured, exact, moment, person
+from accounts.readonly import ReadOnlyAdmin, TimeRangeFilter
 from devices.models import Device
 from telemetry.models import RejectedMessage, RejectedMessageQuerySet, Telemetry
 from telemetry.reasons import Reason
 from telemetry.replay import DUPLICATE, REJECTED, STORED, replay
 
-DEEPEST_PAGE = 100
 BRIEF = 160
 LONGEST_SHOWN = 20_000
 REPLAYED_AT_ONCE = 100
@@ -95,69 +91,6 @@ def hex_dump(data: bytes) -> str:
         letters = "".join(chr(byte) if 32 <= byte < 127 else "." for byte in row)
         lines.append(f"{start:06x}  {row.hex(' '):<47}  {letters}")
     return "\n".join(lines)
-
-
-class InfinitePaginator(paginator.InfinitePaginator):
-    """Pages of a table too large to count, as far back as skipping rows (OFFSET) stays cheap.
-
-    Unfold leaves the count out of the page for a class of this name.
-    """
-
-    template_name = "admin/uncounted_pagination.html"
-
-    @cached_property
-    def count(self) -> int:
-        return self.per_page * DEEPEST_PAGE
-
-
-class FixedOrderChangeList(ChangeList):
-    """A list in the order that an index serves, whatever order the address asks for."""
-
-    def get_ordering(self, request: HttpRequest, queryset: QuerySet[Any]) -> list[str]:
-        return list(self.model_admin.ordering)
-
-
-class ReadOnlyAdmin(TenantScopedAdmin):
-    """Pages of what devices said: nobody adds, changes or deletes that by hand."""
-
-    paginator = InfinitePaginator
-    show_full_result_count = False
-    list_disable_select_all = True
-    sortable_by: tuple[str, ...] = ()
-
-    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
-        return FixedOrderChangeList
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-
-class TimeRangeFilter(RangeDateTimeFilter):
-    """From and to; a day without a time of day means the whole day."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        for end, time in (("from", "00:00:00"), ("to", "23:59:59.999999")):
-            day, clock = (f"{self.parameter_name}_{end}_{part}" for part in (0, 1))
-            if self.used_parameters.get(day) and not self.used_parameters.get(clock):
-                self.used_parameters[clock] = time
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        name = self.parameter_name
-        form = self.form_class(name=name, data=self.used_parameters)
-        if not form.is_valid():
-            messages.error(request, "Write days as 2026-01-31 and times as 13:45.")
-        ends = {
-            "gte": form.cleaned_data.get(f"{name}_from"),
-            "lte": form.cleaned_data.get(f"{name}_to"),
-        }
-        return queryset.filter(**{f"{name}__{end}": at for end, at in ends.items() if at})
 
 
 class DeviceFilter(admin.SimpleListFilter):
@@ -274,14 +207,6 @@ class RejectedMessageAdmin(ReadOnlyAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[RejectedMessage]:
         # A page of the list would read fifty payloads and show none.
         return super().get_queryset(request).defer("payload")
-
-    def changelist_view(
-        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
-        try:
-            return super().changelist_view(request, extra_context)
-        except ValidationError as error:
-            raise BadRequest("A chosen message has an id that is none.") from error
 
     def has_deal_permission(self, request: HttpRequest) -> bool:
         """Whether the user may replay rejected messages and mark them as dealt with."""

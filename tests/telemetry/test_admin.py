@@ -7,8 +7,9 @@ from django.contrib.admin.models import LogEntry
 from django.db import connection
 from django.urls import NoReverseMatch, reverse
 
+from accounts.readonly import DEEPEST_PAGE
 from devices.models import Device
-from telemetry.admin import ADVICE, DEEPEST_PAGE, hex_dump, text_of
+from telemetry.admin import ADVICE, hex_dump, text_of
 from telemetry.models import RejectedMessage, Telemetry
 from telemetry.reasons import Reason
 from tests import cast as people
