@@ -3,10 +3,11 @@
 from typing import Any
 
 from django.db import transaction
+from django.db.models.functions import Coalesce, Now
 from django.utils import timezone
 
 from accounts.models import User
-from devices.models import Command, CommandQuerySet, CommandStatus, CommandTransition
+from devices.models import Command, CommandBatch, CommandQuerySet, CommandStatus, CommandTransition
 
 WAS_CLAIMED = "It is on its way to the broker already, or may be, so it cannot be taken back."
 WAS_SENT = "It was already sent, at {at:%Y-%m-%d %H:%M:%S} UTC, so it cannot be taken back."
@@ -32,6 +33,14 @@ def cancel(commands: CommandQuerySet, by: User | None) -> int:
         for each in found
     )
     return len(found)
+
+
+@transaction.atomic
+def cancel_batch(batch: CommandBatch, by: User | None) -> int:
+    """The same for all commands of a batch, which notes when that was asked for first."""
+    cancelled_at = Coalesce("cancelled_at", Now())
+    CommandBatch.objects.filter(pk=batch.pk).update(cancelled_at=cancelled_at)
+    return cancel(Command.objects.filter(batch=batch), by)
 
 
 def why_not(command: Any) -> str:

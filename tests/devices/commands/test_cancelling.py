@@ -1,15 +1,17 @@
 """Taking commands back: what is queued for certain, what is under way not at all."""
 
 import threading
+from datetime import timedelta
 
 import pytest
 from django.db import connection, transaction
 from django.utils import timezone
 
 from devices.commands import outbox
-from devices.commands.cancelling import cancel, why_not
+from devices.commands.cancelling import cancel, cancel_batch, why_not
 from devices.commands.outbox import Outcome, Result
-from devices.models import Command
+from devices.commands.sending import Order, send_to_many
+from devices.models import Command, CommandBatch, Device
 from tests import cast as people
 
 
@@ -111,3 +113,26 @@ def test_claiming_while_somebody_cancels_leaves_it_alone(transactional_db):
         thread.join(10)
     assert claims == [[]]
     assert outbox.turn([], 10) == []
+
+
+def test_of_a_batch_what_no_dispatcher_has_is_cancelled(cast):
+    batch = batch_of(cast, cast.device, people.device("dev-02", cast.t0))
+    outbox.turn([], 1)
+    assert cancel_batch(batch, cast.operator) == 1
+    assert sorted(batch.commands.values_list("status", flat=True)) == ["cancelled", "queued"]
+
+
+def test_a_batch_notes_when_its_cancelling_was_asked_for_first(cast):
+    batch = batch_of(cast, cast.device)
+    cancel_batch(batch, None)
+    batch.refresh_from_db()
+    first = batch.cancelled_at - timedelta(hours=1)
+    CommandBatch.objects.update(cancelled_at=first)
+    assert cancel_batch(batch, None) == 0
+    batch.refresh_from_db()
+    assert batch.cancelled_at == first
+
+
+def batch_of(cast, *devices):
+    chosen = Device.objects.filter(pk__in=[device.pk for device in devices])
+    return send_to_many(Order("reboot", {}), chosen, cast.t0, {"all": True}, None).what
