@@ -1,4 +1,4 @@
-"""What people may write as labels of a device and as fields of a device type."""
+"""What people may write as labels of a device, as fields of a device type, and as a command."""
 
 from typing import Any
 
@@ -14,6 +14,11 @@ FIELD_TEXTS = {"label": 128, "unit": 32}
 """Part of a field that is a text → its greatest length."""
 FIELD_NUMBERS = ("min", "max")
 LARGEST_NUMBER = 1e308
+
+DEEPEST_PARAMS = 60
+"""Arrays and objects within each other; around them, a command is one more."""
+FARTHEST = 1e30
+"""How far from 1 a number in params may be, up or down."""
 
 
 def validate_labels(labels: Any) -> None:
@@ -74,6 +79,36 @@ def _check_number(name: str, value: Any) -> None:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if not is_number or not -LARGEST_NUMBER <= value <= LARGEST_NUMBER:
         raise ValidationError(f"{name}: use a number.")
+
+
+def validate_cmd(cmd: str) -> None:
+    """The name of a command is a text that people can see and PostgreSQL can keep."""
+    if not cmd.isprintable() or not is_text(cmd):
+        raise ValidationError("Use letters, digits and signs that can be printed.")
+
+
+def validate_params(params: Any) -> None:
+    """What goes with a command is an object of JSON that PostgreSQL and any device can keep."""
+    if not isinstance(params, dict):
+        raise ValidationError('Use an object such as {"delay": 5}, or leave it out.')
+    _check_json(params, DEEPEST_PARAMS)
+
+
+def _check_json(value: Any, levels: int) -> None:
+    if isinstance(value, str) and not is_text(value):
+        raise ValidationError("Remove the characters that are not text.")
+    # PostgreSQL writes an exponent out, which devices have no memory for.
+    if isinstance(value, float) and not (value == 0 or 1 / FARTHEST <= abs(value) <= FARTHEST):
+        raise ValidationError(f"Use numbers from {1 / FARTHEST} to {FARTHEST}.")
+    if isinstance(value, int) and not -(2**63) <= value < 2**64:
+        raise ValidationError("Use whole numbers of at most 64 bits.")
+    if isinstance(value, dict | list) and not levels:
+        raise ValidationError(f"Nest no more than {DEEPEST_PARAMS} arrays and objects.")
+    if isinstance(value, dict):
+        value = [*value, *value.values()]
+    if isinstance(value, list):
+        for child in value:
+            _check_json(child, levels - 1)
 
 
 def is_text(text: str) -> bool:
