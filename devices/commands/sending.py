@@ -11,13 +11,14 @@ from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import Count, Min, Q, QuerySet
+from django.db.models import Count, Q, QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 from rest_framework.exceptions import APIException, Throttled, ValidationError
 
 from accounts.conflicts import Conflict, conflicts
 from accounts.models import Tenant, User
+from devices.commands.targets import check_found
 from devices.models import Command, CommandBatch, CommandTransition, Device, DeviceQuerySet
 
 LIFE = timedelta(hours=24)
@@ -63,6 +64,12 @@ class Plan(NamedTuple):
     devices: list[Device]
     skipped: list[Skipped]
 
+    @property
+    def uids(self) -> set[str]:
+        """Of all that were chosen."""
+        able = {device.device_uid for device in self.devices}
+        return able | {each.device_uid for each in self.skipped}
+
 
 class Sent(NamedTuple):
     """A command, or a batch of them; not `is_new` if a request with the same key made it before."""
@@ -102,6 +109,15 @@ def plan(devices: DeviceQuerySet) -> Plan:
     return Plan(able, skipped)
 
 
+def rehearse(order: Order, devices: DeviceQuerySet, tenant: Tenant, target: dict[str, Any]) -> Plan:
+    """What `send_to_many` would do now, and refuse; nothing is written."""
+    check_size(order)
+    found = plan(devices)
+    check_found(target, found.uids)
+    _check_rate(tenant, len(found.devices))
+    return found
+
+
 @transaction.atomic
 def send_to_many(
     order: Order,
@@ -113,16 +129,15 @@ def send_to_many(
 ) -> Sent:
     """Queue a command to each of `devices` of `tenant`, as one batch.
 
-    `target` is how they were chosen, for people to read. With a `key` that `by` used before, the
-    batch of that time is returned.
+    `target` is how they were chosen (devices/commands/targets.py). With a `key` that `by` used
+    before, the batch of that time is returned.
     """
-    check_size(order)
-    if key and (before := CommandBatch.objects.filter(issued_by=by, idempotency_key=key).first()):
-        return _again(before, order, (before.tenant_id, before.target) == (tenant.pk, target))
     locked = Device.objects.filter(pk__in=devices.values("pk")).order_by("pk")
     list(locked.select_for_update(no_key=True).values_list("pk"))
-    able, skipped = plan(devices)
-    _check_rate(tenant, len(able))
+    # Not before: who was first with the same request, at the same moment, is done by now.
+    if key and (before := CommandBatch.objects.filter(issued_by=by, idempotency_key=key).first()):
+        return _again(before, order, (before.tenant_id, before.target) == (tenant.pk, target))
+    able, skipped = rehearse(order, devices, tenant, target)
     with conflicts(IN_USE):
         batch = CommandBatch.objects.create(
             tenant=tenant,
@@ -171,8 +186,10 @@ def _queue(
 
 
 def _again(before: Any, order: Order, is_same_target: bool) -> Sent:
-    asked = (before.cmd, before.params, before.expires_at - before.created_at)
-    if not is_same_target or asked != order:
+    # PostgreSQL compares: it writes 1e30 out, and Python then takes it for another number.
+    same = type(before).objects.filter(pk=before.pk, cmd=order.cmd, params=order.params)
+    is_same_life = before.expires_at - before.created_at == order.life
+    if not (is_same_target and is_same_life and same.exists()):
         raise KeyReused
     return Sent(before, is_new=False)
 
@@ -201,9 +218,11 @@ def _check_rate(tenant: Tenant, count: int) -> None:
         said = f"{count:,} devices are more than the {rate:,} a minute allowed. Choose fewer."
         raise ValidationError(said, "too_many")
     recent = Command.objects.filter(tenant=tenant, created_at__gt=now - RATE_WINDOW)
-    totals = recent.aggregate(count=Count("number"), first=Min("created_at"))
-    if totals["count"] + count > rate:
+    excess = recent.count() + count - rate
+    if excess > 0:
+        # The one that has to leave for there to be room.
+        times = recent.order_by("created_at").values_list("created_at", flat=True)
         raise Throttled(
-            (totals["first"] + RATE_WINDOW - now).total_seconds(),
+            (times[excess - 1] + RATE_WINDOW - now).total_seconds(),
             f"No more than {rate:,} commands a minute are sent for a tenant.",
         )

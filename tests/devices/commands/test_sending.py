@@ -9,9 +9,11 @@ from django.utils import timezone
 from rest_framework.exceptions import Throttled, ValidationError
 
 from accounts.conflicts import Conflict
-from devices.commands.sending import KeyReused, Order, plan, send, send_to_many
+from devices.commands.sending import KeyReused, Order, plan, rehearse, send, send_to_many
+from devices.commands.targets import devices_of
 from devices.models import Command, CommandBatch, Device
 from tests import cast as people
+from tests.devices.test_races import meanwhile
 
 REBOOT = Order("reboot", {"delay": 5})
 
@@ -117,6 +119,18 @@ def test_a_tenant_that_sends_too_fast_is_told_how_long_to_wait(cast, settings):
     assert send(REBOOT, cast.foreign, None).is_new
 
 
+def test_who_sends_many_too_fast_waits_until_there_is_room_for_all(cast, settings):
+    settings.COMMAND_RATE = 3
+    people.device("dev-02", cast.t0)
+    for age in (50, 20, 10):
+        made = people.command(cast.device)
+        at = timezone.now() - timedelta(seconds=age)
+        Command.objects.filter(pk=made.pk).update(created_at=at)
+    with pytest.raises(Throttled) as refusal:
+        to_all(cast)
+    assert 38 <= refusal.value.wait <= 41
+
+
 def test_a_command_that_is_too_large_is_refused(cast, settings):
     settings.MAX_COMMAND = 100
     with pytest.raises(ValidationError, match="bytes where 100 are allowed"):
@@ -149,6 +163,19 @@ def test_a_key_for_something_else_is_refused(cast, other):
     send(REBOOT, cast.device, cast.operator, "key-1")
     with pytest.raises(KeyReused):
         send(other, cast.device, cast.operator, "key-1")
+
+
+@pytest.mark.parametrize("value", [1e30, 1.2345678901234567e19, 2**64 - 1, "é", {"a": [None]}])
+def test_the_same_request_is_known_whatever_it_holds(cast, value):
+    order = Order("set", {"value": value})
+    first = send(order, cast.device, cast.operator, "key-1")
+    assert send(order, cast.device, cast.operator, "key-1").what == first.what
+
+
+def test_true_and_one_are_two_requests(cast):
+    send(Order("set", {"on": True}), cast.device, cast.operator, "key-1")
+    with pytest.raises(KeyReused):
+        send(Order("set", {"on": 1}), cast.device, cast.operator, "key-1")
 
 
 def test_a_key_for_another_device_is_refused(cast):
@@ -218,6 +245,42 @@ def test_a_batch_to_more_devices_than_a_minute_allows_is_refused_whole(cast, set
     assert not CommandBatch.objects.exists()
 
 
+def test_a_rehearsal_tells_and_refuses_what_sending_would_and_writes_nothing(cast, settings):
+    people.device("dev-02", cast.t0)
+    everyone(cast.t0).filter(device_uid="dev-01").update(is_enabled=False)
+    arguments = (REBOOT, everyone(cast.t0), cast.t0, {"all": True})
+    chosen = rehearse(*arguments)
+    assert [each.device_uid for each in chosen.devices] == ["dev-02"]
+    assert [each.device_uid for each in chosen.skipped] == ["dev-01"]
+    settings.COMMAND_RATE = 0
+    with pytest.raises(ValidationError, match="1 devices are more"):
+        rehearse(*arguments)
+    assert not Command.objects.exists()
+    assert not CommandBatch.objects.exists()
+
+
+def test_a_batch_to_a_device_that_is_not_there_is_sent_to_nobody(cast):
+    target = {"device_uids": ["dev-01", "foreign-01", "nowhere"]}
+    devices = devices_of(cast.t0, target, cast.operator)
+    with pytest.raises(ValidationError, match="tenant: foreign-01, nowhere"):
+        send_to_many(REBOOT, devices, cast.t0, target, cast.operator)
+    assert not CommandBatch.objects.exists()
+
+
+def test_a_device_that_is_deleted_meanwhile_is_not_left_out_in_silence(transactional_db):
+    cast = people.cast()
+    people.device("dev-02", cast.t0)
+    target = {"device_uids": ["dev-01", "dev-02"]}
+    devices = devices_of(cast.t0, target, cast.staff)
+
+    def late():
+        with pytest.raises(ValidationError) as refusal:
+            send_to_many(REBOOT, devices, cast.t0, target, None)
+        return str(refusal.value)
+
+    assert "dev-01" in meanwhile(late, everyone(cast.t0).filter(pk=cast.device.pk).retire)
+
+
 def test_a_batch_takes_the_same_statements_for_few_devices_and_many(
     cast, django_assert_num_queries
 ):
@@ -236,3 +299,10 @@ def test_a_repeated_key_is_the_batch_of_before_whatever_devices_there_are_now(ca
     assert again.what.commands.count() == 1
     with pytest.raises(KeyReused):
         to_all(cast, Order("stop", {}), key="key-1")
+
+
+def test_of_two_batches_with_one_key_at_one_moment_one_is_sent(transactional_db):
+    cast = people.cast()
+    sent = in_threads(*[lambda: to_all(cast, key="key-1")] * 2)
+    assert sorted(each.is_new for each in sent) == [False, True]
+    assert Command.objects.count() == 1
