@@ -2,17 +2,23 @@
 
 import argparse
 import signal
+from dataclasses import fields
 from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from devices.mqtt.topics import TopicError
-from devices.simulator import Broker, Faults, Simulation
+from devices.simulator.device import Faults
+from devices.simulator.link import Broker
+from devices.simulator.simulation import Simulation
 
 
 class Command(BaseCommand):
-    help = "Simulate devices that publish plausible readings over MQTT 3.1.1."
+    help = (
+        "Simulate devices that publish plausible readings over MQTT 3.1.1 and obey the commands "
+        "reboot (delay) and set_interval (seconds)."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.formatter_class = argparse.ArgumentDefaultsHelpFormatter
@@ -35,6 +41,21 @@ class Command(BaseCommand):
                 default=0.0,
                 help=f"how often a message {meaning}, 0 to 1",
             )
+        parser.add_argument(
+            "--deaf",
+            type=probability,
+            nargs="?",
+            const=1.0,
+            default=0.0,
+            help="how often a command is taken and neither obeyed nor answered, 0 to 1; "
+            "without a number always",
+        )
+        parser.add_argument(
+            "--slow", type=seconds, default=0.0, help="seconds before a device begins a command"
+        )
+        parser.add_argument(
+            "--answer-twice", action="store_true", help="send every reply to a command twice"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
@@ -43,7 +64,7 @@ class Command(BaseCommand):
                 options["devices"],
                 broker(),
                 interval=options["interval"],
-                faults=Faults(options["duplicates"], options["late"], options["bad"]),
+                faults=Faults(**{field.name: options[field.name] for field in fields(Faults)}),
             )
         except TopicError as error:
             raise CommandError(f"--tenant: {error}") from error
