@@ -36,43 +36,72 @@ INSERT INTO devices_commandtransition (command_id, status, at, by, detail)
 SELECT number, 'expired', statement_timestamp(), '', reason FROM expired
 """
 
+# The first of each device. Where that is put off for longer than anybody could have it in hand, the
+# others are due as well, to be put off as long: or every look would pass all of them again.
 DUE = """
-SELECT number FROM devices_command AS command
-WHERE publish_at <= statement_timestamp() AND expires_at > statement_timestamp()
-  AND number = (
-    SELECT min(number) FROM devices_command AS first
-    WHERE first.device_id = command.device_id
-      AND first.finished_at IS NULL AND first.publish_at IS NOT NULL
+SELECT command.number FROM devices_command AS command
+CROSS JOIN LATERAL (
+    SELECT number, publish_at FROM devices_command AS waiting
+    WHERE waiting.device_id = command.device_id
+      AND waiting.finished_at IS NULL AND waiting.publish_at IS NOT NULL
+    ORDER BY number LIMIT 1
+) AS first
+WHERE command.publish_at <= statement_timestamp() AND command.expires_at > statement_timestamp()
+  AND (
+    first.number = command.number
+    OR first.publish_at > statement_timestamp() + %(lease)s * interval '1 second'
   )
-ORDER BY publish_at, number LIMIT %s FOR UPDATE SKIP LOCKED
+ORDER BY command.publish_at, command.number LIMIT %(limit)s
+FOR UPDATE OF command SKIP LOCKED
 """
 
 # A statement of its own, after the locks: whatever a device says of its session from here on waits
-# for them, and whatever it said before is seen here. So nobody falls asleep while it comes back.
+# for them, and whatever it said before is seen here. So nobody falls asleep while it comes back,
+# and nobody overtakes a command that its new session has published again.
 CLAIM = """
+WITH verdict AS (
+    SELECT command.number, slug, device_uid, first.publish_at AS first_at,
+        first.reason AS first_reason,
+        CASE
+            WHEN first.number <> command.number THEN 'behind'
+            WHEN NOT is_enabled THEN 'disabled'
+            WHEN session = 'offline' THEN 'offline'
+            ELSE 'ready'
+        END AS verdict
+    FROM devices_command AS command
+    JOIN devices_device AS device ON device.id = command.device_id
+    JOIN accounts_tenant AS tenant ON tenant.id = device.tenant_id
+    LEFT JOIN devices_devicestate AS state ON state.device_id = command.device_id
+    CROSS JOIN LATERAL (
+        SELECT number, publish_at, reason FROM devices_command AS waiting
+        WHERE waiting.device_id = command.device_id
+          AND waiting.finished_at IS NULL AND waiting.publish_at IS NOT NULL
+        ORDER BY number LIMIT 1
+    ) AS first
+    WHERE command.number = ANY(%(numbers)s)
+)
 UPDATE devices_command AS command SET
-    claimed_at = CASE WHEN is_ready THEN statement_timestamp() ELSE claimed_at END,
-    attempts = CASE WHEN is_ready THEN attempts + 1 ELSE attempts END,
-    publish_at = CASE
-        WHEN is_ready THEN statement_timestamp() + %(lease)s * interval '1 second'
-        WHEN NOT is_enabled THEN statement_timestamp() + interval '1 minute'
+    claimed_at = CASE verdict WHEN 'ready' THEN statement_timestamp() ELSE claimed_at END,
+    attempts = CASE verdict WHEN 'ready' THEN attempts + 1 ELSE attempts END,
+    publish_at = CASE verdict
+        WHEN 'ready' THEN statement_timestamp() + %(lease)s * interval '1 second'
+        WHEN 'behind' THEN greatest(publish_at, first_at)
+        WHEN 'disabled' THEN statement_timestamp() + interval '1 minute'
         -- What wakes it is its device's next session.
         ELSE expires_at
     END,
-    reason = CASE
-        WHEN is_ready THEN ''
-        WHEN NOT is_enabled THEN 'The device is disabled.'
+    reason = CASE verdict
+        WHEN 'ready' THEN ''
+        WHEN 'behind' THEN first_reason
+        WHEN 'disabled' THEN 'The device is disabled.'
         ELSE 'The device is offline.'
     END
-FROM devices_device AS device
-JOIN accounts_tenant AS tenant ON tenant.id = device.tenant_id
-LEFT JOIN devices_devicestate AS state ON state.device_id = device.id
-CROSS JOIN LATERAL (
-    SELECT is_enabled AND coalesce(session, 'unknown') <> 'offline' AS is_ready
-) AS readiness
-WHERE command.number = ANY(%(numbers)s) AND device.id = command.device_id
-RETURNING number, command.id, slug, device_uid, cmd, params, expires_at, publish_at, is_ready
+FROM verdict WHERE command.number = verdict.number
+RETURNING command.number, id, slug, device_uid, cmd, params, expires_at, publish_at, verdict
 """
+
+# In one order with all who lock commands, so that nobody deadlocks.
+LOCK = "SELECT FROM devices_command WHERE number = ANY(%s) ORDER BY number FOR UPDATE"
 
 # Whatever else happened to it meanwhile: that the broker took it is a fact. Only if nobody asked
 # for it once more (a new session) there is nothing left to publish.
@@ -82,7 +111,6 @@ WITH taken AS (
     FROM devices_command AS command
     JOIN unnest(%(numbers)s::bigint[], %(leases)s::timestamptz[]) AS outcome (number, lease)
         ON outcome.number = command.number
-    ORDER BY command.number FOR UPDATE OF command
 ), sent AS (
     UPDATE devices_command AS command
     SET sent_at = coalesce(sent_at, statement_timestamp()),
@@ -98,7 +126,9 @@ SELECT number, 'sent', statement_timestamp(), '',
 FROM sent WHERE status = 'sent' AND (former = 'queued' OR is_ours)
 """
 
-# At most a minute between attempts; a new session of the device begins them anew.
+# At most a minute between attempts; a new session of the device begins them anew. A command that
+# makes the broker end the connection leaves all that are on their way with it unclear: from the
+# third time on they go at random, or it would take the same others with it for ever.
 NOT_TAKEN = """
 WITH failed AS (
     SELECT command.number, outcome.reason, outcome.is_certain
@@ -107,12 +137,13 @@ WITH failed AS (
         %(numbers)s::bigint[], %(leases)s::timestamptz[], %(reasons)s::text[], %(certain)s::bool[]
     ) AS outcome (number, lease, reason, is_certain)
         ON outcome.number = command.number AND outcome.lease = publish_at
-    ORDER BY command.number FOR UPDATE OF command
 )
 UPDATE devices_command AS command
 SET claimed_at = CASE WHEN is_certain THEN NULL ELSE claimed_at END,
     publish_at = statement_timestamp() + CASE
-        WHEN is_certain THEN least(60, power(2, least(attempts, 6) - 1)) ELSE 0
+        WHEN is_certain THEN least(60, power(2, least(attempts, 6) - 1))
+        WHEN attempts < 3 THEN 0
+        ELSE random() * least(60, power(2, least(attempts, 7) - 1))
     END * interval '1 second',
     reason = failed.reason
 FROM failed WHERE command.number = failed.number
@@ -159,35 +190,52 @@ class Outcome(NamedTuple):
     reason: str = ""
 
 
+class Turn(NamedTuple):
+    """What came of a turn: with `has_more`, another one at once would find more to do."""
+
+    claims: list[Claim]
+    expired: int
+    has_more: bool
+
+
 @transaction.atomic
-def turn(outcomes: Sequence[Outcome], limit: int) -> list[Claim]:
+def turn(outcomes: Sequence[Outcome], limit: int) -> Turn:
     """Record `outcomes`, end what has expired, and claim up to `limit` commands.
 
     One transaction, safe to repeat. No claims do not mean that nothing is due: commands of devices
-    that are away are put off, and the next call looks further.
+    that are away are put off.
     """
     with connection.cursor() as cursor:
         _record(cursor, outcomes)
         cursor.execute(EXPIRE, [EXPIRE_ROWS])
-        return _claim(cursor, limit) if limit else []
+        expired = cursor.rowcount
+        due = _due(cursor, limit) if limit else []
+        claims = _claim(cursor, due) if due else []
+    return Turn(claims, expired, 0 < limit == len(due) or expired == EXPIRE_ROWS)
 
 
-def resume(cursor: Any, device_ids: Collection[int]) -> None:
-    """Have published again what these devices, in a new session, have not answered."""
+def resume(cursor: Any, device_ids: Collection[int], *, tell: bool = True) -> None:
+    """Have published again what these devices, in a new session, have not answered.
+
+    Dispatchers are told at once, or find it themselves a little later.
+    """
     query = RESUME.format(devices="device_id = ANY(%s)")
     cursor.execute(query, [list(device_ids)])
-    if cursor.rowcount:
+    if cursor.rowcount and tell:
         cursor.execute(f"NOTIFY {CHANNEL}")
 
 
-def resume_all(cursor: Any) -> None:
+def resume_all(cursor: Any, *, tell: bool = True) -> None:
     """The same for all devices: the broker has forgotten what it had for them."""
     cursor.execute(RESUME.format(devices="true"))
-    if cursor.rowcount:
+    if cursor.rowcount and tell:
         cursor.execute(f"NOTIFY {CHANNEL}")
 
 
 def _record(cursor: Any, outcomes: Sequence[Outcome]) -> None:
+    if not outcomes:
+        return
+    cursor.execute(LOCK, [[each.claim.number for each in outcomes]])
     taken = [each for each in outcomes if each.result is Result.TAKEN]
     others = [each for each in outcomes if each.result is not Result.TAKEN]
     if taken:
@@ -207,11 +255,12 @@ def _columns(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     }
 
 
-def _claim(cursor: Any, limit: int) -> list[Claim]:
-    cursor.execute(DUE, [limit])
-    numbers = [number for (number,) in cursor.fetchall()]
-    if not numbers:
-        return []
+def _due(cursor: Any, limit: int) -> list[int]:
+    cursor.execute(DUE, {"limit": limit, "lease": LEASE_SECONDS})
+    return [number for (number,) in cursor.fetchall()]
+
+
+def _claim(cursor: Any, numbers: list[int]) -> list[Claim]:
+    """Those of `numbers`, which are locked, that are to be published now; others are put off."""
     cursor.execute(CLAIM, {"numbers": numbers, "lease": LEASE_SECONDS})
-    rows = sorted(cursor.fetchall())
-    return [Claim(*row[:-1]) for row in rows if row[-1]]
+    return [Claim(*row) for *row, verdict in sorted(cursor.fetchall()) if verdict == "ready"]

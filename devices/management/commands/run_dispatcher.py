@@ -1,0 +1,47 @@
+"""The process that brings commands to the broker."""
+
+import asyncio
+import secrets
+from argparse import ArgumentParser
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+
+from devices.commands.dispatcher import Dispatcher, NotConnected
+from devices.daemon.broker import session_options
+from devices.daemon.lifecycle import stop_on_signals
+from devices.daemon.writer import Writer
+from devices.mqtt.session import Session, SessionTakenOver
+
+
+class Command(BaseCommand):
+    help = "Publish queued commands to their devices; several dispatchers may run."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument(
+            "--drain", action="store_true", help="publish all that is due, then exit"
+        )
+
+    def handle(self, *args: Any, drain: bool, **options: Any) -> None:
+        try:
+            asyncio.run(dispatch(drain=drain))
+        except* (SessionTakenOver, NotConnected) as errors:
+            raise CommandError(str(errors.exceptions[0])) from errors
+
+
+async def dispatch(*, drain: bool) -> None:
+    """Put the dispatcher together as configured and run it to its end."""
+    writer = Writer()
+    session = Session(
+        **session_options(),
+        # Nothing is subscribed, so there is nothing that the broker had to keep for a next time.
+        client_id=f"{settings.MQTT_CLIENT_ID}-dispatch-{secrets.token_hex(4)}",
+        session_expiry=0,
+    )
+    dispatcher = Dispatcher(session, writer, with_properties=not settings.MQTT_EMBEDDED)
+    stop_on_signals(dispatcher.stop)
+    try:
+        await dispatcher.run(drain=drain)
+    finally:
+        writer.close()
