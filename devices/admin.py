@@ -25,6 +25,7 @@ from unfold.widgets import UnfoldAdminTextareaWidget
 
 from accounts.admin import TenantScopedAdmin, coloured, moment, person
 from devices.bulk import console
+from devices.commands import console as commands
 from devices.models import TAKEN, Device, DeviceQuerySet, DeviceState, DeviceType, Session
 
 SESSION_COLOURS = {Session.ONLINE: "success", Session.OFFLINE: "danger", Session.UNKNOWN: "info"}
@@ -161,13 +162,18 @@ class DeviceAdmin(OwnTenantAdmin):
     add_fieldsets = [
         (None, {"fields": ["device_uid", "name", "tenant", "type", "is_enabled", "labels"]})
     ]
-    fieldsets = [("State", {"fields": state_fields}), ("Settings", add_fieldsets[0][1])]
+    fieldsets = [
+        ("State", {"fields": state_fields}),
+        ("Commands", {"fields": ["newest_commands"]}),
+        ("Settings", add_fieldsets[0][1]),
+    ]
 
     def get_urls(self) -> list[URLPattern]:
-        return [*console.pages(self), *super().get_urls()]
+        return [*console.pages(self), *commands.pages(self), *super().get_urls()]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Device | None = None) -> list[str]:
-        return [*self.state_fields, "device_uid", "tenant"] if obj else []
+        shown = [*self.state_fields, "newest_commands"]
+        return [*shown, "device_uid", "tenant"] if obj else []
 
     @display(ordering="state__session")
     def session(self, device: Device) -> SafeString:
@@ -189,6 +195,10 @@ class DeviceAdmin(OwnTenantAdmin):
     @display(description="registered")
     def created(self, device: Device) -> str:
         return moment(device.created_at)
+
+    @display(description="newest commands")
+    def newest_commands(self, device: Device) -> SafeString:
+        return commands.newest(device)
 
     @display(description="latest values")
     def latest_in_brief(self, device: Device) -> str:

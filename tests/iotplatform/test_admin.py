@@ -20,7 +20,7 @@ def cards(client) -> dict[str, str]:
     return {card["title"]: str(card["value"]) for card in client.get("/admin/").context["cards"]}
 
 
-FLEET = ["Home", "Devices", "Device types"]
+FLEET = ["Home", "Devices", "Device types", "Commands", "Command batches"]
 
 
 @pytest.mark.parametrize(

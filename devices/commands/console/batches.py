@@ -1,0 +1,143 @@
+"""The console's pages of batches: how far the commands of each are, and taking back the rest."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from typing import Any
+from uuid import UUID
+
+from django.contrib import admin
+from django.contrib.messages import SUCCESS, WARNING
+from django.db.models import Count, F, Func, IntegerField, QuerySet
+from django.http import HttpRequest
+from django.template.loader import render_to_string
+from django.utils.html import format_html_join
+from django.utils.safestring import SafeString
+from unfold.contrib.filters.admin import RelatedDropdownFilter
+from unfold.decorators import display
+from unfold.views import ChangeList
+
+from accounts.admin import person
+from devices.commands.cancelling import cancel_batch
+from devices.commands.console.cancelling import CancellableAdmin, in_words
+from devices.commands.console.shown import pretty, status_label, when
+from devices.models import Command, CommandBatch, CommandQuerySet, CommandStatus
+
+UIDS_IN_LIST = 3
+UIDS_ON_PAGE = 50
+SKIPPED_SHOWN = 200
+
+
+def count_by_status(batches: Iterable[CommandBatch]) -> dict[UUID, Counter[str]]:
+    """How many commands of each batch are how far."""
+    of_these = Command.objects.filter(batch__in=[batch.pk for batch in batches]).order_by()
+    counts: dict[UUID, Counter[str]] = defaultdict(Counter)
+    for batch, status, count in of_these.values_list("batch", "status").annotate(Count("pk")):
+        counts[batch][status] = count
+    return counts
+
+
+def target_in_words(batch: CommandBatch, most: int) -> str:
+    """What its devices were chosen by; of a list of devices the first `most`."""
+    target = batch.target
+    if labels := target.get("labels"):
+        said = ", ".join(f"{key}={value}" for key, value in labels.items())
+        return f"Devices with the labels {said}"
+    if "device_uids" in target:
+        uids = target["device_uids"]
+        hidden = f" and {len(uids) - most:,} more" if len(uids) > most else ""
+        return ", ".join(uids[:most]) + hidden
+    return f"All devices of {batch.tenant}"
+
+
+@admin.register(CommandBatch)
+class CommandBatchAdmin(CancellableAdmin):
+    list_display = ["cmd", "tenant", "target_in_brief", "total", "counts", "skipped_count",
+                    "created", "who"]  # fmt: skip
+    list_filter = [("tenant", RelatedDropdownFilter)]
+    list_select_related = ["tenant", "issued_by"]
+    list_per_page = 20
+    ordering = ["-created_at", "-id"]
+    actions = None
+    change_form_outer_before_template = "admin/devices/commandbatch/buttons.html"
+    fieldsets = [
+        ("State", {"fields": ["total", "counts", "cancelled"]}),
+        ("Command", {"fields": ["cmd", "params_text", "id", "who", "created", "expires"]}),
+        ("Devices", {"fields": ["tenant", "target_text", "skipped_table"]}),
+    ]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[CommandBatch]:
+        length = Func(F("skipped"), function="jsonb_array_length", output_field=IntegerField())
+        return super().get_queryset(request).annotate(skipped_length=length).defer("skipped")
+
+    def get_changelist_instance(self, request: HttpRequest) -> ChangeList:
+        shown = super().get_changelist_instance(request)
+        self._count(shown.result_list)
+        return shown
+
+    def get_object(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        batch = super().get_object(request, *args, **kwargs)
+        self._count([batch])
+        return batch
+
+    def _count(self, batches: Iterable[Any]) -> None:
+        counts = count_by_status(batches)
+        for batch in batches:
+            batch.by_status = counts[batch.pk]
+
+    def commands_of(self, what: CommandBatch) -> CommandQuerySet:
+        return Command.objects.filter(batch=what)
+
+    def cancel_one(self, request: HttpRequest, what: CommandBatch) -> None:
+        count = cancel_batch(what, person(request))
+        said = in_words(count, self.commands_of(what))
+        self.log_change(request, what, f"Cancelled: {said}")
+        self.message_user(request, said, SUCCESS if count else WARNING)
+
+    @display(description="devices")
+    def target_in_brief(self, batch: CommandBatch) -> str:
+        return target_in_words(batch, UIDS_IN_LIST)
+
+    @display(description="chosen by")
+    def target_text(self, batch: CommandBatch) -> str:
+        return target_in_words(batch, UIDS_ON_PAGE)
+
+    @display(description="commands")
+    def total(self, batch: Any) -> str:
+        return f"{batch.by_status.total():,}"
+
+    @display(description="how far they are")
+    def counts(self, batch: Any) -> SafeString:
+        found = [(s, batch.by_status[s]) for s in CommandStatus.values if batch.by_status[s]]
+        return format_html_join(" ", "{}", ((status_label(*each),) for each in found))
+
+    @display(description="skipped")
+    def skipped_count(self, batch: Any) -> str:
+        return f"{batch.skipped_length:,}"
+
+    @display(description="skipped")
+    def skipped_table(self, batch: Any) -> SafeString | None:
+        if not batch.skipped:
+            return None
+        hidden = len(batch.skipped) - SKIPPED_SHOWN
+        context = {"rows": batch.skipped[:SKIPPED_SHOWN], "hidden": max(hidden, 0)}
+        return render_to_string("admin/devices/commandbatch/skipped.html", context)
+
+    @display(description="who asked")
+    def who(self, batch: CommandBatch) -> str | None:
+        return batch.issued_by.email if batch.issued_by else None
+
+    @display(description="params")
+    def params_text(self, batch: CommandBatch) -> SafeString:
+        return pretty(batch.params)
+
+    @display(description="created")
+    def created(self, batch: CommandBatch) -> str | None:
+        return when(batch.created_at)
+
+    @display(description="expires")
+    def expires(self, batch: CommandBatch) -> str | None:
+        return when(batch.expires_at)
+
+    @display(description="cancelled")
+    def cancelled(self, batch: CommandBatch) -> str | None:
+        return when(batch.cancelled_at)

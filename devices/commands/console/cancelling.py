@@ -1,0 +1,84 @@
+"""What the console's pages of commands and of batches have in common: a button to cancel."""
+
+from typing import Any
+
+from django.contrib.admin.models import CHANGE, LogEntry
+from django.core.exceptions import PermissionDenied
+from django.db import transaction
+from django.db.models import Count, Q
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import URLPattern, path
+from django.utils.decorators import method_decorator
+from django.views.decorators.http import require_POST
+
+from accounts.models import User
+from accounts.readonly import ReadOnlyAdmin
+from devices.commands.cancelling import cancel
+from devices.commands.console.shown import page_of
+from devices.models import Command, CommandQuerySet, CommandStatus
+
+
+class CancellableAdmin(ReadOnlyAdmin):
+    """Read-only pages but for that button, which the template of each model shows."""
+
+    def get_urls(self) -> list[URLPattern]:
+        name = f"devices_{self.opts.model_name}_cancel"
+        page = self.admin_site.admin_view(self.cancel_view)
+        return [path("<path:object_id>/cancel/", page, name=name), *super().get_urls()]
+
+    def has_cancel_permission(self, request: HttpRequest) -> bool:
+        return bool(request.user.has_perm(f"devices.change_{self.opts.model_name}"))
+
+    @method_decorator(require_POST)
+    def cancel_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        if not self.has_cancel_permission(request):
+            raise PermissionDenied
+        what = self.get_object(request, object_id)
+        self.cancel_one(request, what)
+        return redirect(page_of(what))
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        is_open = self.commands_of(context["original"]).cancellable().exists()
+        context["can_cancel"] = is_open and self.has_cancel_permission(request)
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    def commands_of(self, what: Any) -> CommandQuerySet:
+        """What the button of the page of `what` cancels."""
+        raise NotImplementedError
+
+    def cancel_one(self, request: HttpRequest, what: Any) -> None:
+        """Do it, and say what came of it."""
+        raise NotImplementedError
+
+
+@transaction.atomic
+def cancel_and_log(commands: CommandQuerySet, by: User) -> int:
+    """Cancel those of `commands` that can be, each with an entry in its log; returns how many."""
+    locked = list(commands.cancellable().order_by("number").select_for_update())
+    count = cancel(Command.objects.filter(pk__in=[each.pk for each in locked]), by)
+    LogEntry.objects.log_actions(by.pk, locked, CHANGE, "Cancelled.")
+    return count
+
+
+def in_words(cancelled: int, commands: CommandQuerySet) -> str:
+    """How many of `commands` were cancelled just now, and of the others, why not."""
+    counts = commands.order_by().aggregate(
+        all=Count("pk"),
+        held=Count("pk", filter=Q(status=CommandStatus.QUEUED)),
+        sent=Count("pk", filter=Q(status__in=[CommandStatus.SENT, CommandStatus.ACKNOWLEDGED])),
+    )
+    ended = counts["all"] - counts["held"] - counts["sent"] - cancelled
+    parts = [
+        f"{cancelled:,} cancelled",
+        *_some(counts["sent"], "was already sent", "were already sent"),
+        *_some(counts["held"], "is on its way to the broker", "are on their way to the broker"),
+        *_some(ended, "had ended before", "had ended before"),
+    ]
+    return "; ".join(parts) + "."
+
+
+def _some(count: int, one: str, many: str) -> list[str]:
+    return [f"{count:,} {one if count == 1 else many}"] if count > 0 else []

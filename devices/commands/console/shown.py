@@ -1,0 +1,73 @@
+"""How the console shows commands: addresses, labels, values."""
+
+import json
+from datetime import datetime
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.db.models import Model, QuerySet
+from django.http import Http404
+from django.template.loader import render_to_string
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.text import Truncator
+
+from accounts.admin import coloured, moment
+from devices.models import CommandStatus
+
+COLOURS = {
+    CommandStatus.SENT: "info",
+    CommandStatus.ACKNOWLEDGED: "info",
+    CommandStatus.SUCCEEDED: "success",
+    CommandStatus.FAILED: "danger",
+    CommandStatus.EXPIRED: "warning",
+}
+LINK = '<a class="font-semibold text-primary-600 dark:text-primary-500" href="{}">{}</a>'
+BRIEF = 60
+LONGEST_SHOWN = 20_000
+
+
+def page_of(what: Model) -> str:
+    """The address of the console's page of a device, a command or a batch."""
+    return reverse(f"admin:devices_{what._meta.model_name}_change", args=[what.pk])
+
+
+def link(what: Model) -> SafeString:
+    return format_html(LINK, page_of(what), what)
+
+
+def found(rows: QuerySet[Any], key: str | None) -> Any:
+    """The row that a parameter of an address names, if it is given."""
+    try:
+        return rows.get(pk=key) if key else None
+    except (rows.model.DoesNotExist, ValueError, ValidationError) as error:
+        raise Http404(f"There is no such {rows.model._meta.verbose_name}.") from error
+
+
+def when(at: datetime | None) -> str | None:
+    return moment(at) if at else None
+
+
+def in_brief(params: dict[str, Any]) -> str:
+    return Truncator(json.dumps(params, ensure_ascii=False)).chars(BRIEF) if params else ""
+
+
+def pretty(value: Any) -> SafeString:
+    text = json.dumps(value, ensure_ascii=False, indent=2)
+    context = {"text": text[:LONGEST_SHOWN], "is_cut": len(text) > LONGEST_SHOWN}
+    return render_to_string("admin/devices/command/json.html", context)
+
+
+def status_label(status: str, count: int | None = None) -> SafeString:
+    known = CommandStatus(status)
+    text = known.label if count is None else f"{count:,} {known.label.lower()}"
+    return coloured(text, COLOURS.get(known, ""))
+
+
+def status_of(command: Any) -> SafeString:
+    """How far a command is; and that it is not as it seems, if the device replied too late."""
+    label = status_label(command.status)
+    if not command.is_late:
+        return label
+    return format_html("{} {}", label, coloured("late reply", "warning"))
