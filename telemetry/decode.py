@@ -9,6 +9,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 from typing import Any, NamedTuple
+from uuid import UUID
 
 import orjson
 
@@ -31,6 +32,10 @@ NO_TIME_FROM = 1e15
 LARGE = 16_384
 LARGE_KEYS = 500
 LARGE_TEXT = 256
+
+REPLIES = ("accepted", "progress", "ok", "error")
+# Of an error, so many characters are kept.
+LONGEST_ERROR = 4_096
 
 
 class Limits(NamedTuple):
@@ -202,3 +207,40 @@ def decode_status(raw: bytes, max_payload: int) -> Status:
     if type(session) not in (str, int) or len(str(session)) > 128:
         raise Rejected(Reason.BAD_STATUS, "session must be a text of up to 128 characters.")
     return Status(state, str(session), str(body.get("reason") or "")[:255])
+
+
+class Reply(NamedTuple):
+    """What a device says about a command: one of REPLIES, with what came of it."""
+
+    command_id: UUID
+    status: str
+    result: Any
+    error: str
+
+
+def decode_reply(raw: bytes, max_payload: int) -> Reply:
+    """The reply in `raw`: `{"id", "status", "result"?, "error"?}`."""
+    body = parse(raw, max_payload)
+    if type(body) is not dict:
+        raise Rejected(Reason.BAD_REPLY, "A reply is an object of JSON with id and status.")
+    if (status := body.get("status")) not in REPLIES:
+        raise Rejected(Reason.BAD_REPLY, f"status must be one of {', '.join(REPLIES)}.")
+    command_id = _command_id(body.get("id"))
+    return Reply(command_id, status, body.get("result"), _error_text(body.get("error")))
+
+
+def _command_id(value: Any) -> UUID:
+    try:
+        if type(value) is str:
+            return UUID(value)
+    except ValueError:
+        pass
+    raise Rejected(Reason.BAD_REPLY, "id must be that of the command, a UUID as text.")
+
+
+def _error_text(value: Any) -> str:
+    """A text as it is, anything else as JSON."""
+    if value is None:
+        return ""
+    text = value if type(value) is str else orjson.dumps(value).decode()
+    return text[:LONGEST_ERROR]

@@ -8,7 +8,17 @@ from typing import NamedTuple
 from django.conf import settings
 
 from devices.mqtt import topics
-from telemetry.decode import DAY, Limits, Reading, Status, decode, decode_status, uuid7
+from telemetry.decode import (
+    DAY,
+    Limits,
+    Reading,
+    Reply,
+    Status,
+    decode,
+    decode_reply,
+    decode_status,
+    uuid7,
+)
 from telemetry.reasons import Reason, Rejected
 
 logger = logging.getLogger(__name__)
@@ -28,12 +38,13 @@ class Incoming(NamedTuple):
     uid: str = ""
     readings: Sequence[Reading] = ()
     status: Status | None = None
+    reply: Reply | None = None
     rejected: Rejected | None = None
 
     def reject(self, reason: Reason, detail: str = "") -> "Incoming":
         """The same message, but never to be stored."""
         rejected = Rejected(reason, detail, readings=len(self.readings) or 1)
-        return self._replace(rejected=rejected, readings=(), status=None)
+        return self._replace(rejected=rejected, readings=(), status=None, reply=None)
 
 
 @cache
@@ -52,11 +63,13 @@ def decode_message(
     """Decode a message of a device. Never raises: what is wrong with it is in the result."""
     tenant = uid = ""
     readings: Sequence[Reading] = ()
-    status = rejected = None
+    status = reply = rejected = None
     try:
         tenant, uid, kind = parse_topic(topic)
         if kind == "status":
             status = decode_status(payload, settings.MAX_PAYLOAD)
+        elif kind == "replies":
+            reply = decode_reply(payload, settings.MAX_PAYLOAD)
         else:
             readings = decode(payload, received_at, limits(), new_id)
     except topics.TopicError as error:
@@ -66,4 +79,6 @@ def decode_message(
     except Exception as error:
         logger.exception("Decoding failed; the message is kept as rejected.")
         rejected = Rejected(Reason.ERROR, repr(error))
-    return Incoming(topic, payload, received_at, number, tenant, uid, readings, status, rejected)
+    return Incoming(
+        topic, payload, received_at, number, tenant, uid, readings, status, reply, rejected
+    )

@@ -17,6 +17,7 @@ from django.db import connection, transaction
 
 from accounts.models import Tenant
 from devices import state
+from devices.commands import replies
 from devices.daemon.faults import Fault, fault_of
 from devices.models import Device, KnownDevice
 from telemetry import insert, partitions
@@ -101,8 +102,9 @@ class Batch:
         return not self._parts
 
     @property
-    def has_statuses(self) -> bool:
-        return any(message.status for message in self._messages)
+    def follows(self) -> bool:
+        """Whether it can only be stored after what came before it: the last word has to hold."""
+        return any(message.status or message.reply for message in self._messages)
 
     def store_part(self) -> None:
         """Store the next part, or find out what is wrong with it and change that for next time.
@@ -124,11 +126,11 @@ class Batch:
     def _store(self, messages: list[Incoming]) -> Tally:
         devices = _devices_of(messages)
         with transaction.atomic():
-            admitted = _admitted(messages, devices)
+            admitted = _known_commands(_admitted(messages, devices), devices)
             everyone = list(admitted)
             rows = insert.unique_rows(admitted, devices)
             stored = _insert(rows, everyone, devices) if rows else 0
-            _record_states(admitted, rows, devices, tell=self._tells)
+            _record(admitted, rows, devices, tell=self._tells)
             self._keep([message for message in admitted if message.rejected])
         return _tally(admitted, stored=stored)
 
@@ -177,7 +179,9 @@ def _devices_of(batch: Sequence[Incoming]) -> dict[str, KnownDevice]:
     known = Device.objects.known(uids)
     missing = uids - known.keys()
     if missing and settings.AUTO_REGISTER:
-        topics_ = {(m.tenant, m.uid) for m in batch if m.uid in missing and not m.rejected}
+        # A command is sent to devices that are known, so a reply of another one is a mistake.
+        registering = [m for m in batch if m.uid in missing and not m.rejected and not m.reply]
+        topics_ = {(m.tenant, m.uid) for m in registering}
         tenants = _tenant_ids(tenant for tenant, _ in topics_)
         Device.objects.register((tenants[t], uid) for t, uid in topics_ if t in tenants)
         known |= Device.objects.known(missing)
@@ -197,9 +201,11 @@ def _admitted(messages: Sequence[Incoming], devices: dict[str, KnownDevice]) -> 
         device = devices.get(message.uid)
         if message.rejected:
             return message
+        if device is None and message.tenant not in tenants:
+            return message.reject(Reason.UNKNOWN_TENANT)
         if device is None:
-            known = message.tenant in tenants
-            return message.reject(Reason.UNKNOWN_DEVICE if known else Reason.UNKNOWN_TENANT)
+            why = "A reply registers no device." if message.reply else "AUTO_REGISTER is off."
+            return message.reject(Reason.UNKNOWN_DEVICE, why)
         if device.tenant != message.tenant:
             return message.reject(Reason.FOREIGN_DEVICE)
         return message if device.is_enabled else message.reject(Reason.DEVICE_DISABLED)
@@ -228,15 +234,31 @@ def _insert(rows: Rows, messages: Sequence[Incoming], devices: dict[str, KnownDe
     raise ReusedError({place for place, key, digest in said if known.get(key, digest) != digest})
 
 
-def _record_states(
+def _known_commands(messages: list[Incoming], devices: dict[str, KnownDevice]) -> list[Incoming]:
+    """The messages, those rejected that are replies to no command of their device."""
+    if not any(message.reply for message in messages):
+        return messages
+    known = replies.known(
+        (devices[message.uid].id, message.reply.command_id) for message in messages if message.reply
+    )
+    return [
+        message.reject(Reason.UNKNOWN_COMMAND)
+        if message.reply and (devices[message.uid].id, message.reply.command_id) not in known
+        else message
+        for message in messages
+    ]
+
+
+def _record(
     messages: Sequence[Incoming], fresh: Rows, devices: dict[str, KnownDevice], *, tell: bool
 ) -> None:
-    """Move the devices' states, and tell listeners which devices were heard.
+    """Move the states of the devices and their commands, and tell listeners who was heard.
 
     Any accepted message means that a device was seen; only new readings have newer values.
     """
     heard: dict[int, state.Heard] = {}
     said = []
+    answers = []
     for message in messages:
         if message.rejected:
             continue
@@ -244,16 +266,22 @@ def _record_states(
         device = heard.get(device_id)
         if device is None:
             device = heard[device_id] = state.Heard()
-        if message.received_at > device.seen_at:
-            device.seen_at = message.received_at
         if message.status:
+            device.said(message.received_at)
             said.append(state.Said(device_id, *message.status, at=_moment(message.received_at)))
+        else:
+            device.sent(message.received_at, is_data=bool(message.readings))
+        if message.reply:
+            at = _moment(message.received_at)
+            answers.append(replies.Reply(device_id, *message.reply, at=at))
     if not heard:
         return
     for (device_id, _), (_, _, reading) in fresh.items():
         heard[device_id].add(reading.ts, reading.values)
     cursor = psycopg.Cursor(connection.connection)
-    state.record(cursor, heard, said)
+    # States first, then commands, as everybody locks them.
+    back = state.record(cursor, heard, said)
+    replies.record(cursor, answers, back, tell=tell)
     if tell:
         names = ",".join(map(str, heard))
         names = names if len(names) < NOTIFY_LIMIT else "*"

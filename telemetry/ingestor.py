@@ -149,8 +149,7 @@ class Ingestor:
         writer: Writer,
         before: asyncio.Task[None] | None,
     ) -> None:
-        if before and batch.has_statuses:
-            # The last word of a device has to be the last one stored.
+        if before and batch.follows:
             await asyncio.wait([before])
         while not batch.is_stored:
             await writer.run(batch.store_part, too_slow=batch.halve)

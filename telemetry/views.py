@@ -17,7 +17,14 @@ from rest_framework.viewsets import GenericViewSet
 
 from accounts.conflicts import Conflict
 from accounts.files import file
-from accounts.rest import ByRole, FileNegotiation, QueryParameters, StrictFields, json_array, person
+from accounts.rest import (
+    ByRole,
+    FileNegotiation,
+    QueryParameters,
+    json_array,
+    nothing_in,
+    person,
+)
 from devices.models import Device
 from telemetry import examples, export
 from telemetry.history import History, Place
@@ -298,9 +305,3 @@ def matching(rejected: RejectedMessageQuerySet, query: dict[str, Any]) -> Reject
     if "state" in query:
         rejected = rejected.open() if query["state"] == "open" else rejected.resolved()
     return rejected.filter(**{lookups[name]: query[name] for name in lookups if name in query})
-
-
-def nothing_in(request: Request) -> None:
-    """Refuses a body with fields, and parameters, where there are none to give."""
-    QueryParameters.read(request)
-    StrictFields(data=request.data).is_valid(raise_exception=True)

@@ -229,18 +229,20 @@ class Command(models.Model):
     ) -> list["CommandTransition"]:
         """Move as far as a reply received `at` proves; saves nothing, returns the steps.
 
-        No steps: the reply says nothing new. What is over stays so; a reply that comes later is
-        noted as late.
+        What is over stays so; a reply that comes later is noted as late. A reply that says no more
+        than the one before it is no step, nor is progress after progress: a device may send any
+        number of these.
         """
         steps = [self._move(CommandStatus.EXPIRED, at)] if self._is_overdue(at) else []
-        if self.reply in OUTCOME or (self.reply, self.result, self.error) == (reply, result, error):
-            return steps
-        if reply == ReplyStatus.ACCEPTED and self.reply:
+        before = self.reply, self.is_late
+        if self.reply in OUTCOME or (self.reply and reply == ReplyStatus.ACCEPTED):
             return steps
         self.reply, self.error, self.reason = reply, error, ""
         self.result = self.result if result is None else result
-        if self.status in ENDED:
-            self.is_late = True
+        self.is_late = self.status in ENDED
+        if before == (reply, self.is_late):
+            return steps
+        if self.is_late:
             return [*steps, self._step(at, f"A late reply: {reply}.")]
         status = OUTCOME.get(ReplyStatus(reply), CommandStatus.ACKNOWLEDGED)
         return [*steps, self._move(status, at, "" if status in ENDED else reply)]

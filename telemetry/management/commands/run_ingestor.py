@@ -68,10 +68,13 @@ async def ingest(*, drain: bool) -> None:
 
 
 def subscriptions() -> list[Subscription]:
-    """The filters of the platform: telemetry as configured, and status beside it."""
-    status = topics.filter_for(settings.MQTT_TOPIC, "status")
+    """The filters of the platform: telemetry as configured, replies and status beside it."""
+    replies, status = (
+        topics.filter_for(settings.MQTT_TOPIC, kind) for kind in ("replies", "status")
+    )
     return [
-        # A retained reading is an old one; a retained status is what holds now.
+        # A retained reading or reply is an old one; a retained status is what holds now.
         Subscription(settings.MQTT_TOPIC, retain_handling=2),
+        Subscription(replies, retain_handling=2),
         Subscription(status, retain_handling=1),
     ]
