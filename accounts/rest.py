@@ -149,6 +149,12 @@ class QueryParameters(Serializer):
         return cast(Mapping[str, Any], parameters.validated_data)
 
 
+def nothing_in(request: Request) -> None:
+    """Refuses a body with fields, and parameters, where there are none to give."""
+    QueryParameters.read(request)
+    StrictFields(data=request.data).is_valid(raise_exception=True)
+
+
 # Without examples, here and elsewhere: Swagger UI would send them unless they are taken out.
 @extend_schema_field({"type": "string"})
 class Keys(Field):
