@@ -1,6 +1,6 @@
 """Addresses of devices in the API."""
 
-from django.urls import re_path
+from django.urls import include, path, re_path
 from rest_framework.routers import SimpleRouter
 
 from devices import views
@@ -13,6 +13,7 @@ router.register("device-types", views.DeviceTypeViewSet, basename="device-type")
 
 urlpatterns = [
     *router.urls,
+    path("", include("devices.commands.urls")),
     re_path("^import/devices/?$", ImportView.as_view(), name="import-devices"),
     re_path("^export/devices/?$", ExportView.as_view(), name="export-devices"),
 ]

@@ -16,6 +16,7 @@ SHORTEST_SECRET = 32
 KNOWN_SECRETS = ("devsecret", "change-me", "changeme", "django-insecure")
 """How secrets begin that stand in examples."""
 PAYLOAD_RANGE = (1024, 16 * 1024 * 1024)
+COMMAND_DEFAULTS = {"MAX_COMMAND": 16_384, "COMMAND_QUEUE": 100, "COMMAND_RATE": 20_000}
 
 NEW_SECRET = 'Make one: python3 -c "import secrets; print(secrets.token_urlsafe(48))".'
 DEBUG_ADVICE = "For a trial on this machine set DEBUG=1."
@@ -83,6 +84,11 @@ def check_numbers(**_: Any) -> list[CheckMessage]:
         error(4, f"{name}: {number} is no number of days.", "Choose at least 1.")
         for name, number in days.items()
         if number < 1
+    ]
+    found += [
+        error(8, f"{name}: {limit} lets nothing through.", f"The default is {default}.")
+        for name, default in COMMAND_DEFAULTS.items()
+        if (limit := getattr(settings, name)) < 1
     ]
     smallest, largest = PAYLOAD_RANGE
     if not smallest <= settings.MAX_PAYLOAD <= largest:

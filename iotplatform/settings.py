@@ -16,6 +16,7 @@ from tempfile import NamedTemporaryFile
 from typing import Any
 
 import environ
+from corsheaders.defaults import default_headers
 from django.core.exceptions import ImproperlyConfigured
 
 from iotplatform import embedded
@@ -286,8 +287,10 @@ SPECTACULAR_SETTINGS = {
 # Apps on pages of other origins. Tokens travel in a header, so cookies are not let through.
 CORS_ALLOW_ALL_ORIGINS = DEBUG and not CORS_ALLOWED_ORIGINS
 CORS_URLS_REGEX = r"^/(?!admin)"
+CORS_ALLOW_HEADERS = [*default_headers, "idempotency-key"]
 CORS_EXPOSE_HEADERS = [
     "Content-Disposition",
+    "Idempotency-Replayed",
     "Link",
     "Location",
     "Retry-After",

@@ -11,8 +11,8 @@ from rest_framework.test import APIClient
 from rest_framework_simplejwt.tokens import AccessToken
 
 from accounts.models import Role, Tenant, User
-from devices.commands.sending import Order, send
-from devices.models import Command, Device, DeviceState
+from devices.commands.sending import Order, send, send_to_many
+from devices.models import Command, CommandBatch, Device, DeviceState
 from telemetry import partitions
 from telemetry.models import RejectedMessage, Telemetry
 from telemetry.reasons import Reason
@@ -93,6 +93,13 @@ def command(device: Device, by: User | None = None, **fields: Any) -> Command:
     if fields:
         Command.objects.filter(pk=made.pk).update(**fields)
     return Command.objects.get(pk=made.pk)
+
+
+def batch(tenant: Tenant, by: User | None = None, cmd: str = "reboot") -> CommandBatch:
+    """A command to all devices of a tenant."""
+    devices = Device.objects.filter(tenant=tenant, deleted_at=None)
+    made: CommandBatch = send_to_many(Order(cmd, {}), devices, tenant, {"all": True}, by).what
+    return made
 
 
 def console(user: User, **options: Any) -> Client:

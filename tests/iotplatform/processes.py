@@ -17,6 +17,7 @@ UNSET = dict.fromkeys(
         *("DATABASE_URL", "SECRET_KEY", "JWT_SECRET", "DEBUG", "ALLOWED_HOSTS", "AUTH_DEMO"),
         *("MQTT__HOST", "MQTT__PORT", "MQTT__TOPIC", "MQTT__TLS", "MQTT__CA", "MQTT__USERNAME"),
         *("MAX_PAYLOAD", "DEDUPE_DAYS", "HISTORY_DAYS", "LOG_LEVEL", "LOCAL_DIR", "BIND", "PORT"),
+        *("MAX_COMMAND", "COMMAND_QUEUE", "COMMAND_RATE"),
     ),
     "",
 )

@@ -33,6 +33,8 @@ def world(cast: SimpleNamespace, settings: Any) -> SimpleNamespace:
     cast.kind = DeviceType.objects.create(name="sensor", tenant=cast.t0)
     cast.message = people.rejected(cast.t0, b'{"temp": 1}')
     cast.refresh_token = pair_for(cast.viewer)["refresh_token"]
+    cast.command = people.command(cast.device)
+    cast.batch = people.batch(cast.t0)
     Tenant.objects.create(slug="empty", name="Empty")
     return cast
 
@@ -47,26 +49,37 @@ def app_of(cast: SimpleNamespace, actor: str) -> Any:
 def address(world: SimpleNamespace, route: str, actor: str, method: str) -> str:
     """Where the route leads to something of t0."""
     number = world.viewer.pk if route.startswith("/users") else world.message.pk
+    id = id_in(world, route)
     # t0 itself cannot be deleted, as there is something in it.
     slug = "empty" if (actor, method) == ("staff", "DELETE") else "t0"
-    parts = [("pk", number), ("id", world.kind.pk), ("slug", slug), ("device_uid", "dev-01")]
+    parts = [("pk", number), ("id", id), ("slug", slug), ("device_uid", "dev-01")]
     for name, value in parts:
         route = route.replace(f"<{name}>", str(value))
     return f"{route}?keys=temp" if route.endswith("/series") else route
 
 
+def id_in(world: SimpleNamespace, route: str) -> Any:
+    """What stands for <id> there."""
+    if route.startswith("/device-types"):
+        return world.kind.pk
+    return world.batch.pk if route.startswith("/command-batches") else world.command.id
+
+
 def body(world: SimpleNamespace, route: str, actor: str) -> Any:
     """What makes sense to send there."""
     user = {"email": "new@t0.example", "password": "battery staple"}
+    of_t0 = {"tenant": "t0"} if actor == "staff" else {}
     return {
         "/auth/login": {"email": world.viewer.email, "password": people.PASSWORD},
         "/auth/refresh": {"refresh_token": world.refresh_token},
         "/auth/logout": {"refresh_token": world.refresh_token},
         "/auth/password": {"current_password": people.PASSWORD, "new_password": "battery staple"},
-        "/users": user | {"tenant": "t0"} if actor == "staff" else user,
+        "/users": user | of_t0,
         "/tenants": {"slug": "new", "name": "New"},
-        "/devices": {"device_uid": "new", **({"tenant": "t0"} if actor == "staff" else {})},
+        "/devices": {"device_uid": "new"} | of_t0,
         "/device-types": {"name": "new"},
+        "/devices/<device_uid>/command": {"cmd": "reboot"},
+        "/commands": {"cmd": "reboot", "all": True} | of_t0,
         "/import/devices": [{"device_uid": "foreign-01"}] if actor == "staff" else [],
     }.get(route, {})
 

@@ -48,13 +48,16 @@ def test_every_wrong_value_is_reported_at_once() -> None:
         "DEDUPE_DAYS": "0",
         "HISTORY_DAYS": "-1",
         "MAX_PAYLOAD": "10",
+        "MAX_COMMAND": "0",
+        "COMMAND_QUEUE": "-1",
+        "COMMAND_RATE": "0",
         "MQTT__CA": "/nowhere/ca.pem",
         "LOG_LEVEL": "loud",
         "AUTH_DEMO": "1",
         "NUM_PROXIES": "-1",
     }
     output = manage("check", **{**PRODUCTION, **wrong}).stdout
-    numbers = {"E001", "E002", "E003", "E004", "E005", "E006", "E007", "E014", "W001"}
+    numbers = {"E001", "E002", "E003", "E004", "E005", "E006", "E007", "E008", "E014", "W001"}
     assert ids(output) == numbers
     assert all(name in output for name in wrong)
 
@@ -66,7 +69,9 @@ def test_nothing_that_a_trial_makes_up_holds_without_debug() -> None:
         assert name in output
 
 
-@pytest.mark.parametrize("name", ["PORT", "MQTT__PORT", "DEBUG", "MAX_PAYLOAD", "MQTT__TLS"])
+@pytest.mark.parametrize(
+    "name", ["PORT", "MQTT__PORT", "DEBUG", "MAX_PAYLOAD", "COMMAND_RATE", "MQTT__TLS"]
+)
 def test_what_cannot_be_read_is_named(name: str) -> None:
     output = manage("check", **{**PRODUCTION, name: "many"}).stdout
     assert f"E001) {name}: " in output

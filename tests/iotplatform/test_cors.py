@@ -12,7 +12,7 @@ def preflight(path="/devices", origin=APP):
         headers={
             "origin": origin,
             "access-control-request-method": "GET",
-            "access-control-request-headers": "authorization",
+            "access-control-request-headers": "authorization,idempotency-key",
         },
     )
 
@@ -26,7 +26,8 @@ def listed(settings):
 def test_in_a_trial_every_origin_may_ask():
     response = preflight()
     assert response["Access-Control-Allow-Origin"] == "*"
-    assert "authorization" in response["Access-Control-Allow-Headers"]
+    for name in ("authorization", "content-type", "idempotency-key"):
+        assert name in response["Access-Control-Allow-Headers"]
 
 
 def test_a_listed_origin_may_ask(listed):
@@ -45,6 +46,7 @@ def test_cookies_of_the_console_are_not_let_through():
     assert "Access-Control-Allow-Credentials" not in preflight()
 
 
-def test_an_app_can_read_where_the_next_page_is():
+def test_an_app_can_read_where_the_next_page_is_and_whether_a_command_is_an_earlier_one():
     response = Client().get("/devices", headers={"origin": APP})
-    assert "Link" in response["Access-Control-Expose-Headers"]
+    for name in ("Link", "Idempotency-Replayed"):
+        assert name in response["Access-Control-Expose-Headers"]
