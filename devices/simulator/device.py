@@ -20,6 +20,7 @@ logger = logging.getLogger(__name__)
 LATE_SECONDS = 3_600
 REBOOT_DELAY, LONGEST_DELAY = 0.2, 3_600.0
 BOOT_SECONDS = 0.5
+FAREWELL_SECONDS, POLL_SECONDS = 2.0, 0.02
 SHORTEST_INTERVAL, LONGEST_INTERVAL = 0.1, 86_400.0
 
 
@@ -64,6 +65,7 @@ class SimulatedDevice:
         self._left: int | None = None
         self._plan_number = 0
         self._is_off = True
+        self._is_stopped = False
         self._reboots: list[str] = []
         self._begin_numbers()
 
@@ -81,7 +83,7 @@ class SimulatedDevice:
         """Says goodbye, and does nothing more."""
         if not self._is_off:
             self._link.say_offline("stopped")
-        self._is_off = True
+        self._is_off = self._is_stopped = True
 
     def disconnect(self) -> None:
         self._link.close()
@@ -165,13 +167,23 @@ class SimulatedDevice:
         if self._is_off:
             return
         self._link.say_offline("reboot")
-        self._link.close()
         self._is_off = True
+        self._disconnect_by(time.monotonic() + FAREWELL_SECONDS)
+
+    def _disconnect_by(self, deadline: float) -> None:
+        """Disconnects as soon as the broker has all that was said."""
+        if self._is_stopped:
+            return
+        if self.unacknowledged and time.monotonic() < deadline:
+            self._schedule.after(POLL_SECONDS, partial(self._disconnect_by, deadline))
+            return
+        self._link.close()
         self._schedule.after(BOOT_SECONDS, self._boot_up)
 
     def _boot_up(self) -> None:
-        self._begin_numbers()
-        self._switch_on(time.monotonic())
+        if not self._is_stopped:
+            self._begin_numbers()
+            self._switch_on(time.monotonic())
 
     def _finish_reboots(self) -> None:
         """In the new session, those reboots that led to it are over."""

@@ -31,11 +31,6 @@ class Schedule:
     def after(self, seconds: float, action: Action) -> None:
         self.at(time.monotonic() + seconds, action)
 
-    def clear(self) -> None:
-        """Forget all that is planned."""
-        self._collect(0)
-        self._waiting.clear()
-
     def run(self, is_over: Callable[[], bool], seconds: float = float("inf")) -> None:
         """Run what is planned until `is_over`, which is asked after every action, or for
         `seconds`."""

@@ -55,7 +55,6 @@ class Simulation:
         return all(device.is_settled for device in self._devices)
 
     def _leave(self) -> int:
-        self._schedule.clear()
         for device in self._devices:
             device.stop()
         self._schedule.run(lambda: not self._count_missing(), GOODBYE_SECONDS)
