@@ -1,0 +1,192 @@
+"""A command to one device, from a terminal or a script."""
+
+import argparse
+import json
+import sys
+from datetime import timedelta
+from typing import Any, NoReturn
+
+from django.core.exceptions import ValidationError
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from rest_framework.exceptions import APIException
+
+from devices import models
+from devices.commands.following import follow
+from devices.commands.sending import LIFE, LONGEST_LIFE, Order, send
+from devices.models import CommandStatus, CommandTransition, Device
+from devices.models.commands import CMD_LENGTH
+from devices.validation import validate_cmd, validate_params
+
+REFUSED, FAILED, TAKEN_BACK, OPEN = 1, 2, 3, 4
+EXIT_CODES = (
+    "Ends with 0 when the device has carried it out (without --wait: when it is queued); 1 when it "
+    "was refused; 2 when the device failed; 3 when it expired or was cancelled; 4 when it was "
+    "still open after --wait."
+)
+WHY_OPEN = {
+    CommandStatus.QUEUED: "No dispatcher has taken it. Is “manage.py run_dispatcher” running?",
+    CommandStatus.SENT: "The broker has it; the device has not answered.",
+    CommandStatus.ACKNOWLEDGED: "The device has it, and has not said yet how it ended.",
+}
+
+
+class Command(BaseCommand):
+    help = "Send a command to a device and, with --wait, see what becomes of it."
+
+    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
+        parser = super().create_parser(prog_name, subcommand, epilog=EXIT_CODES, **kwargs)
+
+        def refuse(message: str) -> NoReturn:
+            parser.print_usage(sys.stderr)
+            parser.exit(REFUSED, f"{parser.prog}: error: {message}\n")
+
+        if parser.called_from_command_line:
+            # argparse ends with 2, which says here that the device failed.
+            parser.error = refuse  # type: ignore[method-assign]
+        return parser
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("device_uid", help="such as dev-01")
+        parser.add_argument("cmd", help="what it shall do, such as reboot")
+        params = parser.add_mutually_exclusive_group()
+        params.add_argument(
+            "--param",
+            type=param,
+            action="append",
+            default=[],
+            metavar="KEY=VALUE",
+            help="one of its params, again for each; the value is JSON, or else a text",
+        )
+        params.add_argument(
+            "--params", type=json_object, metavar="JSON", help="all of its params, as an object"
+        )
+        parser.add_argument(
+            "--expires-in",
+            type=life,
+            default=LIFE,
+            metavar="SECONDS",
+            help="how long it is worth doing (default: a day)",
+        )
+        parser.add_argument(
+            "--wait", type=seconds, metavar="SECONDS", help="how long to watch it, at most"
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        command = self._send(options)
+        self._say(f"{command.cmd} to {options['device_uid']}: {command.id}")
+        if options["wait"] is None:
+            return
+        try:
+            for step in follow(command, options["wait"]):
+                self._say(_line(step))
+        except KeyboardInterrupt:
+            self._say("")
+        self._end(command)
+
+    def _send(self, options: dict[str, Any]) -> models.Command:
+        params = dict(options["param"]) if options["params"] is None else options["params"]
+        device = Device.objects.filter(
+            device_uid=options["device_uid"], deleted_at__isnull=True
+        ).first()
+        if device is None:
+            raise CommandError(
+                f"There is no device “{options['device_uid']}”. Its first message creates it, or a "
+                "person does."
+            )
+        try:
+            _check(options["cmd"], params)
+            sent = send(Order(options["cmd"], params, options["expires_in"]), device, by=None)
+        except ValidationError as error:
+            raise CommandError(" ".join(error.messages)) from error
+        except APIException as error:
+            raise CommandError(_text(error.detail)) from error
+        command: models.Command = sent.what
+        return command
+
+    def _end(self, command: models.Command) -> None:
+        """Say how it ended, if it did, and raise what the exit code comes from."""
+        if command.result is not None:
+            self._say(json.dumps(command.result, ensure_ascii=False))
+        match command.status:
+            case CommandStatus.SUCCEEDED:
+                return
+            case CommandStatus.FAILED:
+                error = command.error or "The device failed and did not say why."
+                raise CommandError(error, returncode=FAILED)
+            case CommandStatus.EXPIRED | CommandStatus.CANCELLED:
+                reason = command.reason or "The device said nothing of it."
+                raise CommandError(f"It is {command.status}. {reason}", returncode=TAKEN_BACK)
+        why = command.reason or WHY_OPEN[CommandStatus(command.status)]
+        raise CommandError(
+            f"It is {command.status} and not over yet. {why} It stays on its way until "
+            f"{command.expires_at:%Y-%m-%d %H:%M:%S} UTC.",
+            returncode=OPEN,
+        )
+
+    def _say(self, line: str) -> None:
+        self.stdout.write(line)
+        # Into a pipe as well, whoever reads it sees each step when it comes.
+        self.stdout.flush()
+
+
+def _check(cmd: str, params: dict[str, Any]) -> None:
+    if not 1 <= len(cmd) <= CMD_LENGTH:
+        raise ValidationError(f"cmd: use 1 to {CMD_LENGTH} characters.")
+    validate_cmd(cmd)
+    validate_params(params)
+
+
+def _line(step: CommandTransition) -> str:
+    return f"{step.at:%H:%M:%S.%f}"[:-3] + f" UTC  {step.status:12}  {step.detail}".rstrip()
+
+
+def _text(detail: Any) -> str:
+    """What an error of REST framework says, in one line."""
+    if isinstance(detail, dict):
+        return " ".join(f"{name}: {_text(said)}" for name, said in detail.items())
+    return " ".join(map(_text, detail)) if isinstance(detail, list) else str(detail)
+
+
+def param(text: str) -> tuple[str, Any]:
+    key, is_given, value = text.partition("=")
+    if not key or not is_given:
+        raise argparse.ArgumentTypeError(f"write KEY=VALUE, unlike “{text}”")
+    try:
+        return key, read_json(value)
+    except ValueError:
+        return key, value
+
+
+def json_object(text: str) -> dict[str, Any]:
+    try:
+        value = read_json(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"no JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise argparse.ArgumentTypeError('write an object such as {"delay": 5}')
+    return value
+
+
+def read_json(text: str) -> Any:
+    """Raises ValueError for what is no JSON, of which Python takes more than others do."""
+
+    def refuse(constant: str) -> NoReturn:
+        raise ValueError(f"there is no {constant}")
+
+    try:
+        return json.loads(text, parse_constant=refuse)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+
+
+def seconds(text: str) -> float:
+    if not (number := float(text)) >= 0:
+        raise argparse.ArgumentTypeError("must not be negative")
+    return number
+
+
+def life(text: str) -> timedelta:
+    longest = LONGEST_LIFE.total_seconds()
+    if not 1 <= (number := float(text)) <= longest:
+        raise argparse.ArgumentTypeError(f"must be from 1 to {longest:.0f} (30 days)")
+    return timedelta(seconds=number)
