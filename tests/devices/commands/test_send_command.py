@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import connection
 from django.utils import timezone
 
 from devices.commands import following, outbox
@@ -53,8 +54,9 @@ def dispatched(_):
 
 def replied(status, result=None, error=""):
     def happen(command):
-        at = timezone.now()
-        record([Reply(command.device_id, command.id, status, result, error, at)])
+        reply = Reply(command.device_id, command.id, status, result, error, timezone.now())
+        with connection.cursor() as cursor:
+            record(cursor, [reply])
 
     return happen
 
