@@ -38,6 +38,14 @@ class CancellableAdmin(ReadOnlyAdmin):
         self.cancel_one(request, what)
         return redirect(page_of(what))
 
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        # Django would show the list and not say that the action was none of theirs.
+        if request.method == "POST" and not self.has_cancel_permission(request):
+            raise PermissionDenied
+        return super().changelist_view(request, extra_context)
+
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> HttpResponse:

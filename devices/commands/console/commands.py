@@ -15,15 +15,17 @@ from unfold.contrib.filters.admin import (
     RelatedDropdownFilter,
 )
 from unfold.decorators import action, display
+from unfold.views import ChangeList
 
 from accounts.admin import exact, moment, person
-from accounts.readonly import TimeRangeFilter
+from accounts.readonly import FixedOrderChangeList, TimeRangeFilter
 from devices.commands.cancelling import why_not
 from devices.commands.console.cancelling import CancellableAdmin, cancel_and_log, in_words
 from devices.commands.console.shown import (
     found,
     in_brief,
     link,
+    once,
     page_of,
     pretty,
     status_label,
@@ -43,12 +45,14 @@ MEANINGS = {
 }
 NEWEST = 5
 STEPS_SHOWN = 200
-FILTERS = ("device", "batch", "state", "status__exact", "tenant__id__exact")
+PARTS = ("device", "batch")
+FILTERS = (*PARTS, "state", "status__exact", "tenant__id__exact")
 
 
 def newest(device: Device) -> SafeString:
     """A table of the newest commands to a device, for its page."""
     commands = Command.objects.filter(device=device).defer("result", "error")[:NEWEST]
+    shown = once(device, "newest_commands", commands)
     rows = [
         {
             "page": page_of(command),
@@ -57,30 +61,38 @@ def newest(device: Device) -> SafeString:
             "status": status_of(command),
             "created": moment(command.created_at),
         }
-        for command in commands
+        for command in shown
     ]
     return render_to_string("admin/devices/device/commands.html", {"rows": rows})
 
 
-class PartOf(admin.SimpleListFilter):
-    """Keeps the list to what its address names; there is nothing to choose from.
+class CommandList(FixedOrderChangeList):
+    """A list of all commands, or of those of the device or the batch that its address names.
 
     `CommandAdmin.changelist_view` has made sure that there is such a one.
     """
+
+    def get_queryset(self, request: HttpRequest, *args: Any) -> QuerySet[Command]:
+        named = {name: request.GET[name] for name in PARTS if request.GET.get(name)}
+        commands: QuerySet[Command] = super().get_queryset(request, *args).filter(**named)
+        return commands
+
+
+class PartFilter(admin.SimpleListFilter):
+    """Takes its parameter out of those that are asked for; `CommandList` applies it."""
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> tuple[()]:
         return ()
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        name = str(self.parameter_name)
-        return queryset.filter(**{name: self.value()}) if self.value() else queryset
+        return queryset
 
 
-class DeviceFilter(PartOf):
+class DeviceFilter(PartFilter):
     title = parameter_name = "device"
 
 
-class BatchFilter(PartOf):
+class BatchFilter(PartFilter):
     title = parameter_name = "batch"
 
 
@@ -135,6 +147,9 @@ class CommandAdmin(CancellableAdmin):
         # A page of the list would read fifty of them and show none.
         return super().get_queryset(request).defer("result", "error")
 
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return CommandList
+
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
@@ -155,13 +170,12 @@ class CommandAdmin(CancellableAdmin):
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
         """By a whole UID or a whole id, for which there are indexes."""
-        if not search_term:
+        if not (whole := search_term.strip()):
             return queryset, False
-        device = Device.objects.filter(device_uid=search_term).first()
-        if device:
+        if device := Device.objects.filter(device_uid=whole).first():
             return queryset.filter(device=device), False
         try:
-            return queryset.filter(id=UUID(search_term)), False
+            return queryset.filter(id=UUID(whole)), False
         except ValueError:
             return queryset.none(), False
 
@@ -207,7 +221,8 @@ class CommandAdmin(CancellableAdmin):
 
     @display(description="history")
     def history(self, command: Command) -> SafeString:
-        last = command.transitions.order_by("-id")[: STEPS_SHOWN + 1]
+        newest_first = command.transitions.order_by("-id")
+        last = once(command, "last_steps", newest_first[: STEPS_SHOWN + 1])
         steps = [(status_label(step.status), exact(step.at), step.by, step.detail) for step in last]
         context = {"steps": steps[:STEPS_SHOWN][::-1], "is_cut": len(steps) > STEPS_SHOWN}
         return render_to_string("admin/devices/command/history.html", context)

@@ -52,7 +52,7 @@ class SendForm(forms.Form):
     life = forms.IntegerField(
         label="Expires after",
         min_value=1,
-        initial=LIFE.total_seconds() // HOUR,
+        initial=int(LIFE.total_seconds()) // HOUR,
         widget=UnfoldAdminIntegerFieldWidget,
         help_text="A device that comes back later does not get it any more.",
     )

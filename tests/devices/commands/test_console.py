@@ -1,0 +1,376 @@
+"""The console's pages of commands: the list, a single one, and the newest on a device's page."""
+
+import re
+from datetime import timedelta
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.db import connection
+from django.urls import reverse
+from django.utils import timezone
+
+from devices.commands import outbox
+from devices.commands.console import commands as console
+from devices.models import Command, CommandTransition, Device
+from tests import cast as people
+from tests.queries import plan_of, queries_of
+
+COMMANDS = "/admin/devices/command/"
+NOBODYS = "7c9e6679-7425-40de-944b-e07fc1f90ae7"
+NOW = timezone.now()
+SENT = {"status": "sent", "sent_at": NOW, "claimed_at": NOW, "publish_at": None}
+FAILED = {**SENT, "status": "failed", "finished_at": NOW, "reply": "error"}
+LATE = {**FAILED, "status": "expired", "is_late": True}
+
+
+def page_of(command) -> str:
+    return reverse("admin:devices_command_change", args=[command.pk])
+
+
+def device_page(device) -> str:
+    return reverse("admin:devices_device_change", args=[device.pk])
+
+
+def listed(user, **parameters) -> list[Command]:
+    answer = people.console(user).get(COMMANDS, parameters)
+    return list(answer.context["cl"].result_list)
+
+
+def cancel(user, *commands, **parameters):
+    """The answer to the action “Cancel” on chosen commands of the list."""
+    data = {"action": "cancel_selected", "index": 0, "_selected_action": [c.pk for c in commands]}
+    address = COMMANDS + "?" + "&".join(f"{key}={value}" for key, value in parameters.items())
+    return people.console(user).post(address, data, follow=True)
+
+
+def press_cancel(user, command):
+    address = reverse("admin:devices_command_cancel", args=[command.pk])
+    return people.console(user).post(address, follow=True)
+
+
+# The list ----------------------------------------------------------------------------------------
+
+
+def test_the_commands_of_the_tenant_are_listed_newest_first(cast):
+    theirs = people.command(cast.foreign)
+    ours = [people.command(cast.device) for _ in range(3)]
+    assert listed(cast.viewer) == ours[::-1]
+    assert listed(cast.stranger) == [theirs]
+    assert listed(cast.staff) == [*ours[::-1], theirs]
+
+
+def test_the_list_says_whom_each_command_is_for_how_far_it_is_and_who_asked(cast):
+    people.command(cast.device, cast.operator, reason="The device is offline.")
+    page = people.console(cast.viewer).get(COMMANDS).text
+    assert device_page(cast.device) in page
+    for text in ("{&quot;delay&quot;: 5}", "Queued", "The device is offline.", cast.operator.email):
+        assert text in page
+
+
+def test_a_reply_that_came_too_late_is_told_beside_the_state(cast):
+    people.command(cast.device, **LATE)
+    page = people.console(cast.viewer).get(COMMANDS).text
+    assert re.search(r"Expired\s*</span>\s*<span[^>]*>\s*late reply", page)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "expected"),
+    [
+        ({"state": "open"}, ["sent", "queued"]),
+        ({"state": "ended"}, ["failed"]),
+        ({"state": "nonsense"}, ["failed", "sent", "queued"]),
+        ({"status__exact": "sent"}, ["sent"]),
+        ({"status__exact": "nonsense"}, []),
+        ({"created_at_from_0": "2026-01-01", "created_at_to_0": "2026-01-01"}, []),
+        ({"created_at_from_0": "2026-01-01"}, ["failed", "sent", "queued"]),
+        ({"o": "1"}, ["failed", "sent", "queued"]),
+    ],
+)
+def test_the_list_can_be_narrowed(cast, parameters, expected):
+    for fields in ({}, SENT, FAILED):
+        people.command(cast.device, **fields)
+    assert [command.status for command in listed(cast.viewer, **parameters)] == expected
+
+
+def test_only_staff_choose_a_tenant(cast):
+    people.command(cast.device)
+    theirs = people.command(cast.foreign)
+    assert listed(cast.staff, tenant__id__exact=cast.other.pk) == [theirs]
+    assert listed(cast.viewer, tenant__id__exact=cast.other.pk) == []
+
+
+def test_the_list_of_one_device_or_one_batch_says_so(cast):
+    other = people.command(people.device("dev-02", cast.t0))
+    own = people.command(cast.device)
+    assert listed(cast.viewer, device=other.device_id) == [other]
+    batch = people.batch(cast.t0)
+    assert set(listed(cast.viewer, batch=batch.pk)) == set(batch.commands.all())
+    assert listed(cast.viewer, batch=batch.pk, device=own.device_id) == [
+        batch.commands.get(device=own.device_id)
+    ]
+    page = people.console(cast.viewer).get(COMMANDS, {"batch": batch.pk}).text
+    assert reverse("admin:devices_commandbatch_change", args=[batch.pk]) in page
+
+
+@pytest.mark.parametrize("part", ["device", "batch"])
+@pytest.mark.parametrize("value", ["0", "nonsense", "9" * 30, NOBODYS])
+def test_the_list_of_what_is_not_there_is_not_found(cast, part, value):
+    assert people.console(cast.staff).get(COMMANDS, {part: value}).status_code == 404
+
+
+def test_the_list_of_what_is_another_tenants_is_not_found(cast):
+    client = people.console(cast.viewer)
+    for parameters in ({"device": cast.foreign.pk}, {"batch": people.batch(cast.other).pk}):
+        assert client.get(COMMANDS, parameters).status_code == 404
+
+
+@pytest.mark.parametrize(
+    "crafted",
+    [{"cmd": "reboot"}, {"error__contains": "x"}, {"params__delay": "5"}, {"device__gt": "0"},
+     {"status__exact": "\0"}, {"number__gt": "1"}],
+)  # fmt: skip
+def test_no_other_filter_is_taken(cast, crafted):
+    assert people.console(cast.viewer).get(COMMANDS, crafted).status_code == 400
+
+
+def test_a_search_finds_a_command_by_its_id_and_those_of_a_device_by_its_uid(cast):
+    first, second = people.command(cast.device), people.command(cast.device)
+    people.command(people.device("dev-011", cast.t0))
+    assert listed(cast.viewer, q=str(first.id)) == [first]
+    assert listed(cast.viewer, q=f" {first.id.hex.upper()} ") == [first]
+    assert listed(cast.viewer, q="dev-01") == [second, first]
+
+
+@pytest.mark.parametrize("q", ["nonsense", "ev-0", NOBODYS, "0" * 31, "{", "٣" * 32, "foreign-01"])
+def test_a_search_for_what_is_not_there_finds_nothing(cast, q):
+    people.command(cast.device)
+    people.command(cast.foreign)
+    assert listed(cast.viewer, q=q) == []
+
+
+def test_a_search_for_nul_is_no_fault_of_ours(cast):
+    assert people.console(cast.viewer).get(COMMANDS, {"q": "\0"}).status_code == 200
+
+
+def test_the_list_costs_the_same_however_long_it_is(cast):
+    people.command(cast.device, cast.operator)
+    client = people.console(cast.staff)
+    few = len(queries_of(client, COMMANDS))
+    for number in range(20):
+        people.command(people.device(f"fleet-{number}", cast.t0), cast.operator)
+    assert len(queries_of(client, COMMANDS)) == few <= 5
+
+
+@pytest.mark.parametrize("by", ["tenant", "device", "uid", "id", "batch", "state"])
+def test_the_list_is_read_by_an_index_and_no_further_than_its_page(cast, by):
+    batch = fill_history(cast)
+    uid = "fleet-1"
+    parameters: dict = {
+        "tenant": {},
+        "device": {"device": Device.objects.get(device_uid=uid).pk},
+        "uid": {"q": uid},
+        "id": {"q": Command.objects.first().id},
+        "batch": {"batch": batch.pk},
+        "state": {"state": "open"},
+    }[by]
+    statements = queries_of(people.console(cast.viewer), COMMANDS, **parameters)
+    (statement,) = [each for each in statements if 'FROM "devices_command"' in each]
+    assert " LIMIT " in statement
+    scans = [node for node in plan_of(statement) if node.get("Relation Name") == "devices_command"]
+    assert all("Index" in node["Node Type"] for node in scans)
+
+
+def fill_history(cast):
+    """Some thousand commands that have ended and a batch that has not, as the planner knows."""
+    for number in range(5):
+        people.device(f"fleet-{number}", cast.t0)
+    ended = {"tenant": cast.t0, "cmd": "reboot", "status": "expired", "finished_at": NOW}
+    Command.objects.bulk_create(
+        Command(device=device, expires_at=NOW + timedelta(days=1), publish_at=None, **ended)
+        for device in Device.objects.filter(tenant=cast.t0)
+        for _ in range(500)
+    )
+    batch = people.batch(cast.t0)
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE devices_command, devices_device")
+    return batch
+
+
+# Cancelling --------------------------------------------------------------------------------------
+
+
+def test_of_the_chosen_those_still_queued_are_cancelled_and_of_the_others_it_is_said_why_not(cast):
+    queued = [people.command(cast.device, cast.operator) for _ in range(3)]
+    others = [people.command(cast.device, **fields) for fields in (SENT, SENT, FAILED)]
+    held = people.command(people.device("dev-02", cast.t0))
+    held.claimed_at = NOW
+    held.save(update_fields=["claimed_at"])
+    page = cancel(cast.operator, *queued, *others, held).text
+    said = "3 cancelled; 2 were already sent; 1 is on its way to the broker; 1 had ended before."
+    assert said in page
+    assert {Command.objects.get(pk=each.pk).status for each in queued} == {"cancelled"}
+    assert set(LogEntry.objects.values_list("object_id", "change_message", "user")) == {
+        (str(each.pk), "Cancelled.", cast.operator.pk) for each in queued
+    }
+
+
+def test_a_list_that_is_narrowed_to_the_queued_says_the_same(cast):
+    commands = [people.command(cast.device) for _ in range(2)]
+    page = cancel(cast.operator, *commands, status__exact="queued").text
+    assert "2 cancelled." in page
+
+
+def test_only_what_was_chosen_and_may_be_seen_is_cancelled(cast):
+    own, left, theirs = (people.command(d) for d in (cast.device, cast.device, cast.foreign))
+    assert "1 cancelled." in cancel(cast.operator, own, theirs).text
+    assert list(Command.objects.filter(status="queued")) == [theirs, left]
+
+
+def test_a_chosen_row_that_is_none_is_refused(cast):
+    data = {"action": "cancel_selected", "index": 0, "_selected_action": ["nonsense"]}
+    people.command(cast.device)
+    assert people.console(cast.operator).post(COMMANDS, data).status_code == 400
+
+
+def test_the_button_of_a_queued_command_cancels_it(cast):
+    command = people.command(cast.device)
+    address = reverse("admin:devices_command_cancel", args=[command.pk])
+    assert address in people.console(cast.operator).get(page_of(command)).text
+    answer = press_cancel(cast.operator, command)
+    assert answer.redirect_chain == [(page_of(command), 302)]
+    assert "Cancelled. The device will not get it." in answer.text
+    assert command.transitions.last().by == cast.operator.email
+    assert outbox.turn([], 10).claims == []
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        (SENT, "Not cancelled. It was already sent, at 20"),
+        (FAILED, "Not cancelled. It has already failed."),
+        ({"claimed_at": NOW}, "Not cancelled. It is on its way to the broker already"),
+    ],
+)
+def test_what_cannot_be_taken_back_has_no_button_and_the_answer_says_why(cast, fields, said):
+    command = people.command(cast.device, **fields)
+    address = reverse("admin:devices_command_cancel", args=[command.pk])
+    assert address not in people.console(cast.operator).get(page_of(command)).text
+    assert said in press_cancel(cast.operator, command).text
+    assert Command.objects.get().status == command.status
+    assert not LogEntry.objects.exists()
+
+
+def test_a_viewer_sees_no_buttons_and_cancels_nothing(cast):
+    command = people.command(cast.device)
+    client = people.console(cast.viewer)
+    assert "cancel" not in client.get(page_of(command)).text.lower()
+    assert "cancel_selected" not in client.get(COMMANDS).text
+    assert cancel(cast.viewer, command).status_code == 403
+    assert press_cancel(cast.viewer, command).status_code == 403
+    assert Command.objects.get().status == "queued"
+
+
+def test_a_command_of_others_is_not_found(cast):
+    command = people.command(cast.foreign)
+    client = people.console(cast.admin)
+    assert client.get(page_of(command)).status_code == 404
+    assert press_cancel(cast.admin, command).status_code == 404
+    assert Command.objects.get().status == "queued"
+
+
+def test_cancelling_takes_a_form_of_ours(cast):
+    command = people.command(cast.device)
+    address = reverse("admin:devices_command_cancel", args=[command.pk])
+    assert people.console(cast.operator).get(address).status_code == 405
+    client = people.console(cast.operator, enforce_csrf_checks=True)
+    assert client.post(address).status_code == 403
+    assert Command.objects.get().status == "queued"
+
+
+# The page ----------------------------------------------------------------------------------------
+
+
+def test_a_command_is_shown_with_all_that_is_known_of_it(cast):
+    result = {"interval": 30}
+    command = people.command(cast.device, cast.operator, **FAILED, result=result, error="Jammed.")
+    at = timezone.now()
+    CommandTransition.objects.create(command=command, status="failed", at=at, detail="No power.")
+    page = people.console(cast.viewer).get(page_of(command)).text
+    for text in (
+        str(command.id), cast.operator.email, "The device could not do it.", "Jammed.",
+        "&quot;delay&quot;: 5\n", "&quot;interval&quot;: 30\n", "No power.",
+        f"{at:%Y-%m-%d %H:%M:%S}", f"by {cast.operator.email}", device_page(cast.device),
+    ):  # fmt: skip
+        assert text in page
+
+
+def test_a_page_asks_little(cast):
+    batch = people.batch(cast.t0, cast.operator)
+    statements = queries_of(people.console(cast.staff), page_of(batch.commands.get()))
+    # The session and the user; the command with its large parts, device, tenant, person and batch;
+    # its steps; whether it can be cancelled.
+    assert len(statements) <= 11
+    assert len([each for each in statements if "commandtransition" in each]) == 1
+
+
+@pytest.mark.parametrize("fields", [{}, SENT, FAILED, LATE])
+def test_nobody_edits_a_command(cast, fields):
+    command = people.command(cast.device, **fields)
+    client = people.console(cast.staff)
+    assert 'name="_save"' not in client.get(page_of(command)).text
+    assert client.post(page_of(command), {"cmd": "x"}).status_code == 403
+    assert client.get(f"{COMMANDS}add/").status_code == 403
+    delete = reverse("admin:devices_command_delete", args=[command.pk])
+    assert client.post(delete, {"post": "yes"}).status_code == 403
+    assert Command.objects.get() == command
+
+
+def test_what_a_device_said_is_never_markup(cast):
+    evil = "<script>alert(1)</script>"
+    command = people.command(cast.device, error=evil, result=evil, params={evil: 1}, cmd=evil)
+    CommandTransition.objects.create(command=command, status="queued", detail=evil)
+    client = people.console(cast.operator)
+    for address in (COMMANDS, page_of(command), device_page(cast.device)):
+        assert "<script>alert" not in client.get(address).text
+
+
+def test_a_long_result_and_a_long_history_are_cut(cast, monkeypatch):
+    monkeypatch.setattr(console, "STEPS_SHOWN", 3)
+    command = people.command(cast.device, result="x" * 100_000)
+    for number in range(5):
+        CommandTransition.objects.create(command=command, status="sent", detail=f"step {number}")
+    page = people.console(cast.viewer).get(page_of(command))
+    assert len(page.content) < 80_000
+    assert re.findall(r"step \d", page.text) == ["step 2", "step 3", "step 4"]
+    assert "Earlier steps are not shown." in page.text
+    assert "The end is not shown." in page.text
+
+
+@pytest.mark.parametrize("object_id", ["0", "nonsense", "9" * 30])
+def test_a_command_that_is_not_there_is_not_found(cast, object_id):
+    assert people.console(cast.staff).get(f"{COMMANDS}{object_id}/change/").status_code == 404
+
+
+# On the page of a device -------------------------------------------------------------------------
+
+
+def test_the_page_of_a_device_shows_its_newest_commands(cast):
+    commands = [people.command(cast.device, **FAILED) for _ in range(7)]
+    page = people.console(cast.viewer).get(device_page(cast.device)).text
+    assert re.findall(rf"{COMMANDS}(\d+)/change/", page) == [
+        str(command.pk) for command in commands[:1:-1]
+    ]
+    assert page.count("Failed") == 5
+    assert f"{COMMANDS}?device={cast.device.pk}" in page
+
+
+def test_the_page_of_a_device_without_commands_says_so(cast):
+    assert "None yet." in people.console(cast.viewer).get(device_page(cast.device)).text
+
+
+def test_the_newest_commands_of_a_device_are_one_statement_of_five_rows(cast):
+    for _ in range(7):
+        people.command(cast.device)
+    statements = queries_of(people.console(cast.operator), device_page(cast.device))
+    (statement,) = [each for each in statements if "devices_command" in each]
+    assert "LIMIT 5" in statement
