@@ -24,6 +24,7 @@ ENVIRONMENT = {"DEBUG": "1", "AUTH_DEMO": "1"}
 
 TOPIC = f"{TENANT}/devices/my-sensor/telemetry"
 READING = '{"temperature": 21.5}'
+COMMAND = "dev-01 reboot --param delay=1"
 
 
 class Demo:
@@ -47,6 +48,7 @@ class Demo:
             self._start_database(stack)
             self._start_broker(stack)
             self._start(stack, "ingestor", manage("run_ingestor"), is_connected)
+            self._start(stack, "dispatcher", manage("run_dispatcher"), is_connected)
             self._start(stack, "web", gunicorn(), lambda _: web_answers())
             self._start(stack, "simulator", manage("simulate_devices"), lambda _: True)
             self.supervisor.say(welcome())
@@ -101,13 +103,13 @@ def gunicorn() -> list[str]:
 
 
 def log_level() -> str:
-    """As configured, but low enough for the line by which the ingestor says that it is ready."""
+    """As configured, but low enough for the line by which a process says that it is ready."""
     level = logging.getLevelNamesMapping()[settings.LOG_LEVEL]
     return logging.getLevelName(min(level, logging.INFO))
 
 
-def is_connected(ingestor: Child) -> bool:
-    return ingestor.has_said("Connected to the broker")
+def is_connected(process: Child) -> bool:
+    return process.has_said("Connected to the broker")
 
 
 def web_host() -> str:
@@ -128,7 +130,7 @@ def web_answers() -> bool:
 
 
 def welcome() -> str:
-    """Addresses, logins, and how to publish a reading by hand."""
+    """Addresses, logins, and how to publish a reading and to send a command by hand."""
     host, port = settings.MQTT_HOST, settings.MQTT_PORT
     if settings.MQTT_EMBEDDED:
         broker = f"{host}:{port} for devices: MQTT 3.1.1 and no other version"
@@ -156,4 +158,8 @@ Publish a reading, then look for “my-sensor” among the devices of the consol
 or with nothing but Python:
 
   {sys.executable} -c '{script}'
+
+Send a command, and see what becomes of it:
+
+  {" ".join(manage("send_command"))} {COMMAND} --wait 10
 """

@@ -62,7 +62,7 @@ class Child:
         with self._process.stdout as lines:
             for line in lines:
                 self._lines.append(line)
-                self._write(f"{self.name:<9} | {line.rstrip()}")
+                self._write(f"{self.name:<10} | {line.rstrip()}")
 
     def has_said(self, words: str) -> bool:
         """Whether one of its last hundred lines contains `words`."""
@@ -117,7 +117,7 @@ class Supervisor:
         self, name: str, command: Sequence[str], is_ready: Callable[[Child], bool]
     ) -> Iterator[None]:
         """Has `command` running inside the block, which is entered when it is ready."""
-        self.say(f"{name:<9} | starting")
+        self.say(f"{name:<10} | starting")
         child = Child(name, command, self._environment, self.say)
         try:
             self.watch(name, lambda: child.exit_code is None)
@@ -125,7 +125,7 @@ class Supervisor:
             yield
         finally:
             child.stop()
-            self.say(f"{name:<9} | stopped")
+            self.say(f"{name:<10} | stopped")
 
     def run(self, name: str, command: Sequence[str]) -> None:
         """Runs `command` to its end, which has to be a good one."""

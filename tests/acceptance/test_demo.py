@@ -129,6 +129,10 @@ def test_the_proposed_commands_work_and_their_readings_stay(tmp_path: Path) -> N
         assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
         wait_until(lambda: demo.query(READINGS) == [({"temperature": 21.5},)])
         wait_until(lambda: demo.query("SELECT count(*) FROM devices_device") == [(6,)])
+        sending = demo.command(f"{sys.executable} .*manage.py send_command")
+        done = subprocess.run(sending, shell=True, capture_output=True, env=demo.environment())
+        assert (done.returncode, done.stderr) == (0, b"")
+        assert b"succeeded" in done.stdout
         assert demo.stop(signal.SIGINT) == 0
     assert demo.lines[-1] == "All stopped.\n"
     assert not left_behind(tmp_path)
@@ -158,7 +162,9 @@ def test_the_demo_logins_open_the_console(used: Path) -> None:
         assert not demo.logs_in("admin@example.com", "guess")
 
 
-@pytest.mark.parametrize("name", ["gunicorn", "run_ingestor", "iotcore._serve", "bin/postgres"])
+@pytest.mark.parametrize(
+    "name", ["gunicorn", "run_ingestor", "run_dispatcher", "iotcore._serve", "bin/postgres"]
+)
 def test_when_one_part_dies_all_of_it_ends(used: Path, name: str) -> None:
     demo = Demo(used)
     with demo.running():

@@ -75,12 +75,12 @@ def test_children_start_in_order_and_stop_in_reverse(boss: Supervisor, tmp_path:
 
 def test_every_line_carries_the_name_of_its_child(boss: Supervisor, lines: list[str]) -> None:
     boss.run("one", python("print('a'); print('b')"))
-    assert lines == ["one       | a", "one       | b"]
+    assert lines == ["one        | a", "one        | b"]
 
 
 def test_children_see_the_environment(boss: Supervisor, lines: list[str]) -> None:
     boss.run("one", python("import os; print(os.environ['COLOUR'])"))
-    assert lines == ["one       | green"]
+    assert lines == ["one        | green"]
 
 
 @pytest.mark.parametrize("number", supervisor.STOP_SIGNALS)
