@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from django.contrib import admin
+from django.contrib.admin.utils import flatten
 from django.db import IntegrityError
 from django.db.models import Count, F, ForeignKey, Model, Q
 from django.forms import JSONField, ModelChoiceField, ModelForm
@@ -26,9 +27,15 @@ from unfold.widgets import UnfoldAdminTextareaWidget
 from accounts.admin import TenantScopedAdmin, coloured, moment, person
 from devices.bulk import console
 from devices.commands import console as commands
+from devices.facts import DataFlow
 from devices.models import TAKEN, Device, DeviceQuerySet, DeviceState, DeviceType, Session
 
 SESSION_COLOURS = {Session.ONLINE: "success", Session.OFFLINE: "danger", Session.UNKNOWN: "info"}
+FLOW_COLOURS = {
+    DataFlow.FLOWING: "success",
+    DataFlow.SILENT: "danger",
+    DataFlow.UNKNOWN: "info",
+}
 VALUES_IN_LIST = 3
 VALUES_ON_PAGE = 200
 
@@ -58,6 +65,19 @@ class SessionFilter(RadioFilter):
         if self.value() not in Session.values:
             return queryset
         return queryset.in_session(Session(self.value()))
+
+
+class DataFlowFilter(RadioFilter):
+    title = "data"
+    parameter_name = "data_flow"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return DataFlow.choices
+
+    def queryset(self, request: HttpRequest, queryset: DeviceQuerySet) -> DeviceQuerySet:
+        if self.value() not in DataFlow.values:
+            return queryset
+        return queryset.in_flow(DataFlow(self.value()))
 
 
 class TypeFilter(DropdownFilter):
@@ -144,11 +164,12 @@ class DeviceForm(OwnTenantForm):
 class DeviceAdmin(OwnTenantAdmin):
     form = DeviceForm
     list_display = [
-        "device_uid", "name", "tenant", "type", "session", "last_seen", "latest_in_brief",
+        "device_uid", "name", "tenant", "type", "session", "data", "last_seen", "latest_in_brief",
         "is_enabled",
     ]  # fmt: skip
     list_filter = [
         SessionFilter,
+        DataFlowFilter,
         ("is_enabled", BooleanRadioFilter),
         TypeFilter,
         ("tenant", RelatedDropdownFilter),
@@ -158,7 +179,10 @@ class DeviceAdmin(OwnTenantAdmin):
     ordering = ["device_uid"]
     list_before_template = "admin/devices/device/files.html"
     change_form_outer_before_template = "admin/devices/device/links.html"
-    state_fields = ["session", "since", "reason", "last_seen", "created", "latest"]
+    state_fields = [
+        ("session", "since", "reason"), ("data", "data_since", "data_reason"),
+        "last_seen", "created", "latest",
+    ]  # fmt: skip
     add_fieldsets = [
         (None, {"fields": ["device_uid", "name", "tenant", "type", "is_enabled", "labels"]})
     ]
@@ -171,8 +195,12 @@ class DeviceAdmin(OwnTenantAdmin):
     def get_urls(self) -> list[URLPattern]:
         return [*console.pages(self), *commands.pages(self), *super().get_urls()]
 
+    def get_queryset(self, request: HttpRequest) -> Any:
+        devices: Any = super().get_queryset(request)
+        return devices.with_facts()
+
     def get_readonly_fields(self, request: HttpRequest, obj: Device | None = None) -> list[str]:
-        shown = [*self.state_fields, "newest_commands"]
+        shown = [*flatten(self.state_fields), "newest_commands"]
         return [*shown, "device_uid", "tenant"] if obj else []
 
     @display(ordering="state__session")
@@ -188,9 +216,22 @@ class DeviceAdmin(OwnTenantAdmin):
     def since(self, device: Device) -> str:
         return moment(state_of(device).since)
 
-    @display(description="reason")
-    def reason(self, device: Device) -> str:
-        return state_of(device).reason
+    @display(description="why")
+    def reason(self, device: Any) -> str:
+        return device.session_reason
+
+    @display(ordering="data_flow")
+    def data(self, device: Any) -> SafeString:
+        flow = DataFlow(device.data_flow)
+        return coloured(flow.label, FLOW_COLOURS[flow])
+
+    @display(description="data since")
+    def data_since(self, device: Any) -> str:
+        return moment(device.data_flow_since) if device.data_flow_since else "-"
+
+    @display(description="why")
+    def data_reason(self, device: Any) -> str:
+        return device.data_flow_reason
 
     @display(description="registered")
     def created(self, device: Device) -> str:

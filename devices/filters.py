@@ -10,6 +10,7 @@ from drf_spectacular.utils import extend_schema_field
 
 from accounts.filters import StrictBooleanFilter
 from accounts.moments import parse_moment
+from devices.facts import DataFlow
 from devices.models import Device, DeviceQuerySet, Session
 
 ORDERS = {
@@ -75,6 +76,12 @@ class DeviceFilters(filters.FilterSet):
         error_messages={"invalid_choice": "Use online, offline or unknown."},
         help_text="What the device said of its connection itself.",
     )
+    data_flow = filters.ChoiceFilter(
+        choices=DataFlow.choices,
+        method="in_flow",
+        error_messages={"invalid_choice": "Use flowing, silent or unknown."},
+        help_text="Whether readings come without a pause longer than the type's `offline_after`.",
+    )
     last_seen_after = MomentFilter(
         "state__last_seen_at", "gte", help_text="A message came at this moment or since."
     )
@@ -114,6 +121,9 @@ class DeviceFilters(filters.FilterSet):
 
     def in_session(self, devices: DeviceQuerySet, name: str, session: str) -> DeviceQuerySet:
         return devices.in_session(Session(session))
+
+    def in_flow(self, devices: DeviceQuerySet, name: str, flow: str) -> DeviceQuerySet:
+        return devices.in_flow(DataFlow(flow))
 
     def in_order(self, devices: DeviceQuerySet, name: str, order: str) -> DeviceQuerySet:
         return devices.in_order(order)

@@ -13,6 +13,7 @@ from accounts.conflicts import Conflict
 from accounts.fields import SentOnly, TenantField
 from accounts.models import Tenant, validate_slug
 from accounts.rest import StrictFields, person
+from devices.facts import DataFlow
 from devices.models import TYPE_TAKEN, Device, DeviceType, Session
 from devices.validation import FIELD_NUMBERS, FIELD_TEXTS, validate_fields, validate_labels
 
@@ -50,6 +51,10 @@ DEVICE = {
     "labels": {"site": "Hanoi"},
     "session": "online",
     "session_since": "2026-01-14T09:30:00+00:00",
+    "session_reason": "It said so itself.",
+    "data_flow": "flowing",
+    "data_flow_since": "2026-01-14T09:30:01.500000+00:00",
+    "data_flow_reason": "Readings come without a pause of more than 300 s.",
     "last_seen_at": "2026-01-14T12:00:00.250000+00:00",
     "latest": {"temp": [21.5, 1768392000250]},
     "created_at": "2026-01-05T08:30:00+00:00",
@@ -109,6 +114,21 @@ class DeviceSerializer(StrictFields, SentOnly):
         help_text="Whether it holds a connection to the broker, as far as it said so itself.",
     )
     session_since = serializers.DateTimeField(read_only=True, allow_null=True)
+    session_reason = serializers.CharField(
+        read_only=True, help_text="Why it is thought so, for people."
+    )
+    data_flow = serializers.ChoiceField(
+        DataFlow.choices,
+        read_only=True,
+        help_text="Whether readings come without a pause longer than the type's `offline_after`, "
+        "whatever `session` says; unknown before the first one, and without such a type.",
+    )
+    data_flow_since = serializers.DateTimeField(
+        read_only=True, allow_null=True, help_text="Null while `data_flow` is unknown."
+    )
+    data_flow_reason = serializers.CharField(
+        read_only=True, help_text="Why it is thought so, for people."
+    )
     last_seen_at = serializers.DateTimeField(
         read_only=True, allow_null=True, help_text="When its last message came; null before that."
     )
@@ -123,7 +143,9 @@ class DeviceSerializer(StrictFields, SentOnly):
         model = Device
         fields = [
             "device_uid", "name", "tenant", "type", "is_enabled", "labels",
-            "session", "session_since", "last_seen_at", "latest", "created_at",
+            "session", "session_since", "session_reason",
+            "data_flow", "data_flow_since", "data_flow_reason",
+            "last_seen_at", "latest", "created_at",
         ]  # fmt: skip
         read_only_fields = ["created_at"]
         # That a uid is taken, the database says, also if somebody takes it at the same moment.

@@ -13,6 +13,13 @@ from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from accounts.models import SLUG_PATTERN, Tenant, User, validate_slug
+from devices.facts import (
+    DATA_FLOW,
+    DATA_FLOW_REASON,
+    DATA_FLOW_SINCE,
+    SESSION_REASON,
+    DataFlow,
+)
 from devices.representation import DEVICE_JSON
 from devices.validation import validate_fields, validate_labels
 
@@ -60,6 +67,19 @@ class DeviceQuerySet(models.QuerySet["Device"]):
     def as_json(self) -> "DeviceQuerySet":
         """With `json`, the device as the API shows it (`devices/serializers.py` describes it)."""
         return self.annotate(json=DEVICE_JSON)
+
+    def with_facts(self) -> "DeviceQuerySet":
+        """With why the session is what it is, and whether readings come, since when and why."""
+        return self.annotate(
+            session_reason=SESSION_REASON,
+            data_flow=DATA_FLOW,
+            data_flow_since=DATA_FLOW_SINCE,
+            data_flow_reason=DATA_FLOW_REASON,
+        )
+
+    def in_flow(self, flow: DataFlow) -> "DeviceQuerySet":
+        """Devices whose readings come, or do not, or nobody knows."""
+        return self.alias(flow=DATA_FLOW).filter(flow=flow.value)
 
     def in_session(self, session: "Session") -> "DeviceQuerySet":
         """Devices whose session is `session`; it is unknown of a device that was never heard."""

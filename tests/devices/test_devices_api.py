@@ -51,6 +51,10 @@ def test_a_device_is_shown_with_all_that_is_known_of_it(cast):
         "labels": {},
         "session": "online",
         "session_since": "2026-01-14T12:00:00+00:00",
+        "session_reason": "It said so itself.",
+        "data_flow": "unknown",
+        "data_flow_since": None,
+        "data_flow_reason": "It has never sent a reading.",
         "last_seen_at": "2026-01-14T12:00:00+00:00",
         "latest": {"door": [None, 0.0], "temp": [21.5, 1_768_392_000_250.5]},
     }
