@@ -1,5 +1,5 @@
-"""What has to be done now and then: partitions ahead, old history, receipts, deleted devices, and
-what the types of devices keep no longer.
+"""What has to be done now and then: partitions ahead, old history of readings and commands,
+receipts, deleted devices, and what the types of devices keep no longer.
 
 Every job works in small transactions and may run beside live traffic, or be interrupted.
 """
@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 from django.conf import settings
 from django.contrib.sessions.models import Session
 from django.db import connection
-from django.db.models import QuerySet
+from django.db.models import Exists, OuterRef, QuerySet
 from rest_framework_simplejwt.token_blacklist.models import OutstandingToken
 
 from accounts.models import LoginAttempt
-from devices.models import Device
+from devices.models import Command, CommandBatch, Device
 from telemetry import partitions
 from telemetry.models import Receipt, RejectedMessage
 
@@ -68,6 +68,8 @@ def jobs(now: datetime) -> list[Job]:
             f"rejected messages older than {settings.HISTORY_DAYS} days",
             RejectedMessage.objects.filter(received_at__lt=history).order_by("received_at"),
         ),
+        deletion(f"commands that ended more than {settings.HISTORY_DAYS} days ago", ended(history)),
+        deletion("batches of such commands", emptied(history)),
         deletion("old attempts to log in", LoginAttempt.objects.outdated(now)),
         deletion(
             "refresh tokens that ran out", OutstandingToken.objects.filter(expires_at__lt=now)
@@ -79,6 +81,17 @@ def jobs(now: datetime) -> list[Job]:
 
 def deletion(what: str, rows: QuerySet[Any]) -> Job:
     return Job(what, "deleted", rows.count, lambda: delete(rows))
+
+
+def ended(before: datetime) -> QuerySet[Command]:
+    """Commands that ended before a moment, the oldest first."""
+    return Command.objects.filter(finished_at__lt=before).order_by("number")
+
+
+def emptied(before: datetime) -> QuerySet[CommandBatch]:
+    """Batches from before a moment that have no command but such as ended before it, too."""
+    others = Command.objects.filter(batch=OuterRef("pk")).exclude(finished_at__lt=before)
+    return CommandBatch.objects.filter(~Exists(others), created_at__lt=before)
 
 
 def drop_weeks_before(moment: datetime) -> Iterator[int]:
@@ -183,6 +196,7 @@ def erase(device: Device) -> int:
     _delete_of(device, "telemetry_receipt")
     rejected = RejectedMessage.objects.filter(tenant=device.tenant_id)
     sum(delete(rejected.filter(device_uid=device.device_uid)))
+    sum(delete(device.commands.order_by("number")))
     device.delete()
     return 1
 

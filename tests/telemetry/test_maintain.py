@@ -8,10 +8,19 @@ from django.contrib.sessions.models import Session
 from django.core.management import call_command
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, OutstandingToken
 
 from accounts.models import LoginAttempt
-from devices.models import Device, DeviceState, DeviceType
+from devices.commands.sending import LIFE, Order, send, send_to_many
+from devices.models import (
+    Command,
+    CommandBatch,
+    CommandTransition,
+    Device,
+    DeviceState,
+    DeviceType,
+)
 from telemetry import partitions
 from telemetry.ingest import store
 from telemetry.maintenance import erase, outlived
@@ -138,6 +147,73 @@ def test_a_dry_run_counts_and_changes_nothing(settings, dev):
     assert "weeks of readings older than 20 days: 1 to be dropped" in said
     assert "receipts older than 7 days: 1 to be deleted" in said
     assert before == (Telemetry.objects.count(), Receipt.objects.count(), partitions.existing())
+
+
+LONG_AGO = datetime.now(UTC) - timedelta(days=402)
+
+
+def end(commands, at=LONG_AGO):
+    """Commands that expired at a moment, as if they had been sent a day before."""
+    begun = at - timedelta(days=1)
+    commands.update(
+        status="expired", created_at=begun, expires_at=at, finished_at=at, publish_at=None
+    )
+    CommandBatch.objects.filter(commands__in=commands).update(created_at=begun, expires_at=at)
+
+
+def batch(dev):
+    devices = Device.objects.filter(pk=dev.pk)
+    return send_to_many(Order("reboot", {}), devices, dev.tenant, {"all": True}, None).what
+
+
+def test_commands_that_ended_long_ago_are_deleted_with_their_steps_and_batches(dev, monkeypatch):
+    monkeypatch.setattr("telemetry.maintenance.CHUNK_ROWS", 2)
+    old = [batch(dev) for _ in range(5)]
+    end(Command.objects.filter(batch__in=old))
+    kept = batch(dev)
+    said = maintain()
+    assert "commands that ended more than 400 days ago: 5 deleted" in said
+    assert "batches of such commands: 5 deleted" in said
+    assert CommandBatch.objects.get() == kept
+    assert CommandTransition.objects.get().command == Command.objects.get()
+
+
+def test_a_batch_stays_while_one_of_its_commands_does(dev):
+    mixed = batch(dev)
+    end(Command.objects.all())
+    Command.objects.create(
+        tenant=dev.tenant, device=dev, batch=mixed, cmd="ping", expires_at=timezone.now() + LIFE
+    )
+    assert "batches of such commands: 0 deleted" in maintain()
+    assert list(mixed.commands.values_list("cmd", flat=True)) == ["ping"]
+
+
+def test_an_open_command_stays_however_old_it_is(dev):
+    sent = send(Order("reboot", {}), dev, None).what
+    Command.objects.update(created_at=LONG_AGO)
+    assert "days ago: 0 deleted" in maintain()
+    assert Command.objects.get() == sent
+
+
+def test_old_commands_and_batches_are_only_counted_in_a_dry_run(dev):
+    batch(dev)
+    end(Command.objects.all())
+    said = maintain("--dry-run")
+    assert "commands that ended more than 400 days ago: 1 to be deleted" in said
+    assert "batches of such commands: 1 to be deleted" in said
+    assert Command.objects.count() == CommandBatch.objects.count() == 1
+
+
+def test_commands_of_a_deleted_device_are_deleted_chunk_by_chunk(dev, monkeypatch):
+    monkeypatch.setattr("telemetry.maintenance.CHUNK_ROWS", 2)
+    for _ in range(5):
+        batch(dev)
+    with CaptureQueriesContext(connection) as captured:
+        erase(dev)
+    deletions = [each for each in captured if 'DELETE FROM "devices_command"' in each["sql"]]
+    assert len(deletions) == 3
+    assert (Command.objects.count(), CommandTransition.objects.count()) == (0, 0)
+    assert not Device.objects.exists()
 
 
 @pytest.fixture
