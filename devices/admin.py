@@ -179,7 +179,7 @@ class DeviceAdmin(OwnTenantAdmin):
     ordering = ["device_uid"]
     list_before_template = "admin/devices/device/files.html"
     change_form_outer_before_template = "admin/devices/device/links.html"
-    state_fields = [
+    state_fields: Any = [
         ("session", "since", "reason"), ("data", "data_since", "data_reason"),
         "last_seen", "created", "latest",
     ]  # fmt: skip

@@ -40,7 +40,7 @@ class Fact(Func):
         self.sql = sql
         self.used = list(used)
 
-    def as_sql(self, compiler: Any, connection: Any, **context: Any) -> tuple[str, tuple[()]]:
+    def as_sql(self, compiler: Any, connection: Any, *more: Any, **context: Any) -> Any:
         columns = [compiler.compile(source)[0] for source in self.get_source_expressions()]
         return self.sql.format(**dict(zip(self.used, columns, strict=True))), ()
 
