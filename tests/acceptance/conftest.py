@@ -1,17 +1,23 @@
 """Fixtures: a platform of real processes for every test, on a database of its own; a browser."""
 
+import contextlib
 import itertools
 import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from django.db import connections
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from accounts.models import Tenant
+from devices.models import Device
+from tests.acceptance.fleet import Fleet
 from tests.acceptance.ledger import Ledger, wait_until
 from tests.acceptance.processes import ROOT, Platform, Server
 from tests.acceptance.proxy import MqttProxy, PostgresProxy
@@ -51,7 +57,13 @@ def migrate(url: str) -> None:
 
 @pytest.fixture
 def database(server: Server) -> Iterator[str]:
-    """The name of a fresh copy of “migrated”."""
+    with fresh_database(server) as name:
+        yield name
+
+
+@contextlib.contextmanager
+def fresh_database(server: Server) -> Iterator[str]:
+    """The name of a copy of “migrated”, which is gone after the block."""
     name = f"platform{next(numbers)}"
     with server.connect() as connection:
         connection.execute(f"CREATE DATABASE {name} TEMPLATE migrated")
@@ -70,11 +82,51 @@ def broker(tmp_path: Path) -> Iterator[Mosquitto]:
 def platform(
     tmp_path: Path, server: Server, database: str, broker: Mosquitto
 ) -> Iterator[Platform]:
+    with platform_between(tmp_path, server, database, broker) as platform:
+        yield platform
+
+
+@contextlib.contextmanager
+def platform_between(
+    directory: Path, server: Server, database: str, broker: Mosquitto
+) -> Iterator[Platform]:
     socket = server.postgres.socket_dir / ".s.PGSQL.5432"
     with PostgresProxy(socket) as sql, MqttProxy(broker.port) as mqtt:
-        platform = Platform(tmp_path, server, database, broker, sql, mqtt)
+        platform = Platform(directory, server, database, broker, sql, mqtt)
         yield platform
         platform.stop()
+
+
+@pytest.fixture
+def _models(platform: Platform, django_db_blocker: Any) -> Iterator[None]:
+    """Django in this process, the API too, works on the platform's database, past the proxy."""
+    # One for all threads.
+    settings = connections.settings["default"]
+    server = {"HOST": str(platform.server.postgres.socket_dir), "PORT": "5432", "USER": "postgres"}
+    with django_db_blocker.unblock(), pytest.MonkeyPatch.context() as patch:
+        connections.close_all()
+        for name, value in {**server, "NAME": platform.database}.items():
+            patch.setitem(settings, name, value)
+        yield
+        connections.close_all()
+
+
+@pytest.fixture
+def new_fleet(platform: Platform, _models: None) -> Iterator[Callable[..., Fleet]]:
+    """Makes a fleet of so many devices, in a tenant of its own; not connected yet."""
+    fleets = []
+
+    def make(devices: int, **options: Any) -> Fleet:
+        tenant = Tenant.objects.create(slug=f"acme-{next(numbers)}", name="Acme")
+        Device.objects.bulk_create(
+            Device(device_uid=f"{tenant.slug}:{number}", tenant=tenant) for number in range(devices)
+        )
+        fleets.append(Fleet(platform.broker.port, tenant, **options))
+        return fleets[-1]
+
+    yield make
+    for fleet in fleets:
+        fleet.die()
 
 
 @pytest.fixture

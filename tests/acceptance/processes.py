@@ -1,4 +1,4 @@
-"""The parts of a running platform that a test may hurt: broker, database and ingestors."""
+"""The parts of a running platform that a test may hurt: broker, database and processes."""
 
 import contextlib
 import os
@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import paho.mqtt.client as paho
 import psycopg
@@ -66,8 +66,8 @@ class Server:
         return psycopg.connect(self.postgres.url_of(database), autocommit=True)
 
 
-class Ingestor:
-    """`run_ingestor` as a process of its own; its log is in `log`."""
+class Process:
+    """A command of the platform as a process of its own; its log is in `log`."""
 
     def __init__(self, log: Path, environment: dict[str, str], *command: str) -> None:
         self.log = log
@@ -102,6 +102,14 @@ class Ingestor:
     def said(self) -> str:
         return self.log.read_text()
 
+    def wait_until_connected(self) -> None:
+        """Returns once the broker has accepted it."""
+        wait_until(lambda: "Connected to the broker" in self.said, f"a broker for {self.log}")
+
+
+class Ingestor(Process):
+    """`run_ingestor`"""
+
     @property
     def counters(self) -> dict[str, int]:
         """The whole numbers in the last line of counters."""
@@ -109,8 +117,14 @@ class Ingestor:
         return {name: int(value) for name, value in re.findall(r"(\w+)=(\d+)(?=\s|$)", line)}
 
 
+Started = TypeVar("Started", bound=Process)
+
+
 class Platform:
-    """A broker and a database behind proxies, and the ingestors that work between them."""
+    """A broker and a database behind proxies, and the processes that work between them.
+
+    `variables` are settings that its processes start with.
+    """
 
     def __init__(
         self, directory: Path, server: Server, database: str, broker: Mosquitto,
@@ -122,24 +136,33 @@ class Platform:
         self.broker = broker
         self.sql = sql
         self.mqtt = mqtt
-        self._started: list[Ingestor] = []
-
-    def ingestor(
-        self, *arguments: str, client: str = "iotplatform", sabotage: str = ""
-    ) -> Ingestor:
-        """Starts one more; `sabotage` names a way in which it is broken on purpose."""
-        environment = {
-            "DATABASE_URL": f"postgresql://postgres@127.0.0.1:{self.sql.port}/{self.database}",
+        self.variables = {
+            "DATABASE_URL": f"postgresql://postgres@127.0.0.1:{sql.port}/{database}",
             "MQTT__HOST": "127.0.0.1",
-            "MQTT__PORT": str(self.mqtt.port),
-            "MQTT__CLIENT_ID": client,
+            "MQTT__PORT": str(mqtt.port),
             "DEBUG": "1",
-            "LOCAL_DIR": str(self.directory),
+            "LOCAL_DIR": str(directory),
         }
-        broken = ("-m", "tests.acceptance.sabotage", sabotage)
-        command = broken if sabotage else ("manage.py",)
-        log = self.directory / f"ingestor-{len(self._started)}.log"
-        started = Ingestor(log, environment, *command, "run_ingestor", *arguments)
+        self._started: list[Process] = []
+
+    def ingestor(self, *arguments: str, **options: str) -> Ingestor:
+        return self._start(Ingestor, "run_ingestor", *arguments, **options)
+
+    def dispatcher(self, **options: str) -> Process:
+        return self._start(Process, "run_dispatcher", **options)
+
+    def _start(
+        self,
+        kind: type[Started],
+        *command: str,
+        client: str = "iotplatform",
+        sabotage: str = "",
+    ) -> Started:
+        """Starts one more; `sabotage` names a way in which it is broken on purpose."""
+        python = ("-m", "tests.acceptance.sabotage", sabotage) if sabotage else ("manage.py",)
+        log = self.directory / f"{command[0]}-{len(self._started)}.log"
+        environment = {**self.variables, "MQTT__CLIENT_ID": client}
+        started = kind(log, environment, *python, *command)
         self._started.append(started)
         return started
 
@@ -159,6 +182,20 @@ class Platform:
             row = connection.execute(f"SELECT count(*) FROM {table}").fetchone()
         assert row
         return int(row[0])
+
+    @contextlib.contextmanager
+    def frozen_transaction(self) -> Iterator[None]:
+        """While the block lasts the server does nothing for the one who has a transaction open."""
+        query = (
+            "SELECT pid FROM pg_stat_activity WHERE datname = %s AND state = 'idle in transaction'"
+        )
+        with self.server.connect() as connection:
+            ((pid,),) = connection.execute(query, [self.database]).fetchall()
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(pid, signal.SIGCONT)
 
     @contextlib.contextmanager
     def usurper(self, *, clean_start: bool) -> Iterator[None]:

@@ -9,7 +9,7 @@ import enum
 import socket
 import struct
 import threading
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
@@ -23,6 +23,7 @@ CHUNK = 65536
 SSL_REQUEST, GSS_REQUEST, CANCEL_REQUEST = 80877103, 80877104, 80877102
 COMMIT = b"COMMIT\0"
 ENDINGS = (COMMIT, b"ROLLBACK\0")
+IDLE = b"I"
 SESSION_TAKEN_OVER = DisconnectReasonCode.SESSION_TAKEN_OVER
 PUBLISH, PUBACK = 0x30, 0x40
 
@@ -30,10 +31,17 @@ PUBLISH, PUBACK = 0x30, 0x40
 def connect(upstream: Path | int) -> socket.socket:
     """A connection to the Unix socket `upstream`, or to that port of this machine."""
     if isinstance(upstream, int):
-        return socket.create_connection(("127.0.0.1", upstream))
+        connection = socket.create_connection(("127.0.0.1", upstream))
+        hurry(connection)
+        return connection
     connection = socket.socket(socket.AF_UNIX)
     connection.connect(str(upstream))
     return connection
+
+
+def hurry(connection: socket.socket) -> None:
+    """What is written goes out at once; else each answer would be 40 ms late."""
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
 
 
 def close(*sockets: socket.socket) -> None:
@@ -99,6 +107,7 @@ class Proxy:
         with contextlib.suppress(OSError):
             while True:
                 client, _ = self._listener.accept()
+                hurry(client)
                 threading.Thread(target=self._serve, args=(client,), daemon=True).start()
 
     def _serve(self, client: socket.socket) -> None:
@@ -143,8 +152,23 @@ class Proxy:
             client.sendall(data)
 
 
+class Gate:
+    """A shut gate: `reached` once somebody stands before it."""
+
+    def __init__(self) -> None:
+        self.reached = threading.Event()
+        self._open = threading.Event()
+
+    def open(self) -> None:
+        self._open.set()
+
+    def stand(self) -> None:
+        self.reached.set()
+        self._open.wait()
+
+
 class MqttProxy(Proxy):
-    """Before a broker; can keep a client's acknowledgements to itself.
+    """Before a broker; can keep a client's acknowledgements to itself, or what it says to clients.
 
     `delivered` counts what began with a message for a client: to one that is idle, each message.
     """
@@ -154,7 +178,16 @@ class MqttProxy(Proxy):
         self._open = threading.Event()
         self._open.set()
         self.withheld = threading.Event()
+        self._gates: dict[int, Gate] = {}
         self.delivered = 0
+
+    @contextlib.contextmanager
+    def withholding(self, kind: int) -> Iterator[Gate]:
+        """While the block lasts no client hears any more from the first packet of this kind on."""
+        gate = self._gates[kind] = Gate()
+        yield gate
+        del self._gates[kind]
+        gate.open()
 
     def withhold_acknowledgements(self) -> None:
         """From the next PUBACK on nothing of that connection reaches the broker any more."""
@@ -183,12 +216,14 @@ class MqttProxy(Proxy):
 
     def backward(self, server: socket.socket, client: socket.socket) -> None:
         while data := server.recv(CHUNK):
+            if gate := self._gates.get(data[0] & 0xF0):
+                gate.stand()
             client.sendall(data)
             self.delivered += data[0] & 0xF0 == PUBLISH
 
 
 class Point(enum.Enum):
-    """Where a transaction that copied rows can be stopped."""
+    """Where a transaction can be stopped; the first exists only where it copied rows."""
 
     AFTER_COPY = "the rows were handed over, nothing else"
     BEFORE_COMMIT = "COMMIT was said but does not reach the server"
@@ -196,11 +231,15 @@ class Point(enum.Enum):
 
 
 class Hold:
-    """One connection that stands still at `point`, once, having copied `least` bytes or more."""
+    """One connection that stands still at `point`, once, having copied `least` bytes or more.
 
-    def __init__(self, point: Point, least: int) -> None:
+    With a `statement`, instead, having executed one that begins like this.
+    """
+
+    def __init__(self, point: Point, least: int, statement: bytes) -> None:
         self.point = point
         self.least = least
+        self.statement = statement
         self._reached = threading.Event()
         self._decided = threading.Event()
         self._cut = False
@@ -208,6 +247,14 @@ class Hold:
     @property
     def reached(self) -> bool:
         return self._reached.is_set()
+
+    def is_for(self, point: Point, copied: int, executed: list[bytes]) -> bool:
+        """Whether a connection at `point`, with this in its open transaction, is to stand here."""
+        if self.reached or self.point is not point:
+            return False
+        if self.statement:
+            return any(each.startswith(self.statement) for each in executed)
+        return self.least <= copied
 
     def wait(self) -> None:
         """Returns once a connection stands here."""
@@ -231,13 +278,15 @@ class Hold:
 
 
 class PostgresProxy(Proxy):
-    """Before PostgreSQL. Of its protocol it knows where messages begin, COPY and COMMIT."""
+    """Before PostgreSQL. Of its protocol it knows messages, queries, COPY and COMMIT."""
 
     def __init__(self, upstream: Path | int) -> None:
         super().__init__(upstream)
         self._holds: list[Hold] = []
         # Bytes that the open transaction of a connection has copied.
         self._copied: Counter[socket.socket] = Counter()
+        # The statements of the open transaction of a connection.
+        self._executed: defaultdict[socket.socket, list[bytes]] = defaultdict(list)
 
     def __exit__(
         self,
@@ -249,15 +298,20 @@ class PostgresProxy(Proxy):
             hold.cut()
         super().__exit__(kind, error, traceback)
 
-    def hold(self, point: Point, least: int = 1) -> Hold:
-        """The next transaction with a COPY of `least` bytes in it will stand still at `point`."""
-        self._holds.append(Hold(point, least))
+    def hold(self, point: Point, least: int = 1, statement: str = "") -> Hold:
+        """The next transaction with a COPY of `least` bytes in it will stand still at `point`.
+
+        With a `statement`, the next one in which a statement begins like this one, up to the first
+        of its parameters.
+        """
+        beginning = statement.strip().partition("%")[0].encode()
+        self._holds.append(Hold(point, least, beginning))
         return self._holds[-1]
 
     def _stand(self, server: socket.socket, point: Point) -> None:
         """Takes part in a hold at `point`, if one is open there for as much as was copied."""
         for hold in self._holds:
-            if hold.point is point and hold.least <= self._copied[server] and not hold.reached:
+            if hold.is_for(point, self._copied[server], self._executed[server]):
                 hold.stand()
                 return
 
@@ -267,6 +321,8 @@ class PostgresProxy(Proxy):
                 if says_commit(kind, message):
                     self._stand(server, Point.BEFORE_COMMIT)
                 server.sendall(message)
+                if kind in (b"Q", b"P"):
+                    self._executed[server].append(query_of(kind, message))
                 if kind == b"d":
                     self._copied[server] += len(message)
                 elif kind == b"c":
@@ -278,6 +334,8 @@ class PostgresProxy(Proxy):
                 if message[5:] == COMMIT:
                     self._stand(server, Point.COMMITTED)
                 self._copied[server] = 0
+            elif kind == b"Z" and message[5:] == IDLE:
+                self._executed[server].clear()
             client.sendall(message)
 
     def _begin(self, client: socket.socket, server: socket.socket) -> bool:
@@ -301,6 +359,9 @@ def messages(source: socket.socket) -> Iterator[tuple[bytes, bytes]]:
 
 def says_commit(kind: bytes, message: bytes) -> bool:
     """Whether this is COMMIT, by the simple or by the extended protocol."""
-    if kind == b"Q":
-        return message[5:].strip(b" ;\0").upper() == b"COMMIT"
-    return kind == b"P" and message[5:].split(b"\0")[1].strip(b" ;").upper() == b"COMMIT"
+    return kind in (b"Q", b"P") and query_of(kind, message).strip(b" ;").upper() == b"COMMIT"
+
+
+def query_of(kind: bytes, message: bytes) -> bytes:
+    """The text of a simple query, or of a statement to be prepared, which has a name before it."""
+    return message[5:].split(b"\0")[kind == b"P"].strip()

@@ -1,10 +1,12 @@
 """`python -m tests.acceptance.sabotage NAME COMMAND…`: manage.py, broken on purpose.
 
-The tests of durability have to fail on these builds; if they pass there, they prove nothing.
+The tests of durability have to fail on these builds; if they pass there, they prove nothing. Only
+`impatient` is as good as the real one: it gives up after seconds, not to have tests wait.
 """
 
 import os
 import sys
+import uuid
 from collections.abc import Iterable
 from typing import Any
 
@@ -15,11 +17,14 @@ from mqtt5 import PubAckPacket
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "iotplatform.settings")
 django.setup()
 
-from devices.mqtt.session import Received, Session  # noqa: E402 - needs the setup above
+from devices.commands import dispatcher, outbox  # noqa: E402 - needs the setup above
+from devices.daemon.writer import Writer  # noqa: E402
+from devices.mqtt.session import Received, Session  # noqa: E402
 from telemetry import insert  # noqa: E402
 from telemetry.ingestor import Ingestor  # noqa: E402
 
 honest_store = Ingestor._store
+honest_body = dispatcher.body
 
 
 async def acknowledge_then_store(self: Ingestor, packets: Any, *rest: Any) -> None:
@@ -49,8 +54,41 @@ def receipts_ignored() -> None:
     """
 
 
+def impatient() -> None:
+    outbox.LEASE_SECONDS = 2
+    dispatcher.ANSWER_SECONDS = 1.0
+    dispatcher.LOOK_SECONDS = 0.5
+    Writer.__init__.__defaults__ = (None, 2.0)
+
+
+def claimed_for_good() -> None:
+    outbox.LEASE_SECONDS = 3600
+
+
+def new_id_with_every_attempt() -> None:
+    impatient()
+    dispatcher.body = lambda claim: honest_body(claim._replace(id=uuid.uuid4()))
+
+
+def claimed_in_any_order() -> None:
+    outbox.DUE = """
+        SELECT number FROM devices_command WHERE publish_at <= statement_timestamp()
+        ORDER BY random() LIMIT 20 FOR UPDATE SKIP LOCKED
+    """
+    outbox.CLAIM = outbox.CLAIM.replace("first.number <> command.number", "false")
+
+
 BUILDS = {
-    build.__name__: build for build in (ack_before_commit, acks_on_new_connection, receipts_ignored)
+    build.__name__: build
+    for build in (
+        ack_before_commit,
+        acks_on_new_connection,
+        receipts_ignored,
+        impatient,
+        claimed_for_good,
+        new_id_with_every_attempt,
+        claimed_in_any_order,
+    )
 }
 
 if __name__ == "__main__":

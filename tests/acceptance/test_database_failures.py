@@ -1,6 +1,5 @@
 """PostgreSQL restarts, freezes, or its answer gets lost, while messages stream in."""
 
-import os
 import signal
 
 import pytest
@@ -68,25 +67,15 @@ def test_a_connection_that_breaks_before_the_commit_is_tried_again(
     assert platform.judge(ledger) == KEPT
 
 
-def backend_in_transaction(platform: Platform) -> int:
-    query = "SELECT pid FROM pg_stat_activity WHERE datname = %s AND state = 'idle in transaction'"
-    with platform.server.connect() as connection:
-        rows = connection.execute(query, [platform.database]).fetchall()
-    assert len(rows) == 1
-    return int(rows[0][0])
-
-
 def test_a_frozen_commit_that_thaws_after_the_deadline_is_not_stored_again(
     platform: Platform, ledger: Ledger, ingestor: Ingestor
 ) -> None:
     hold = platform.sql.hold(Point.BEFORE_COMMIT)
     ledger.publish(500)
     hold.wait()
-    backend = backend_in_transaction(platform)
-    os.kill(backend, signal.SIGSTOP)
-    hold.go_on()
-    wait_until(lambda: "did not answer" in ingestor.said, "the ingestor gave the call up", 60)
-    os.kill(backend, signal.SIGCONT)
+    with platform.frozen_transaction():
+        hold.go_on()
+        wait_until(lambda: "did not answer" in ingestor.said, "the ingestor gave the call up", 60)
     wait_until_stored(platform, ledger)
     assert ingestor.stop() == 0
     assert platform.judge(ledger) == KEPT
