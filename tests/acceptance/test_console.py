@@ -117,6 +117,34 @@ def test_an_operator_exports_the_list_as_it_is_filtered(page, fleet):
     assert [line.partition(",")[0] for line in lines] == ["device_uid", "dev-08"]
 
 
+def test_an_operator_sends_a_command_once_and_takes_it_back(page, fleet):
+    log_in(page, fleet)
+    page.goto("/admin/devices/device/?q=dev-08")
+    page.get_by_role("row", name="dev-08").get_by_role("link").click()
+    page.get_by_role("link", name="Send a command").click()
+    page.get_by_label("Command").fill("reboot")
+    page.get_by_label("Params").fill('{"delay": 5}')
+    page.get_by_role("button", name="Send").dblclick()
+    expect(page.get_by_text("It waits to be published.")).to_be_visible()
+    page.get_by_role("button", name="Cancel the command").click()
+    expect(page.get_by_text("Cancelled. The device will not get it.")).to_be_visible()
+    menu(page, "Commands")
+    expect(page.locator("#result_list tr.data-row")).to_have_count(1)
+    expect(page.get_by_role("row", name="dev-08")).to_contain_text("Cancelled")
+
+
+def test_an_operator_cancels_a_choice_of_commands(page, fleet):
+    for device in (fleet.device, people.device("dev-09", fleet.t0)):
+        people.command(device)
+    log_in(page, fleet)
+    page.goto("/admin/devices/command/")
+    for box in page.locator("input.action-select").all():
+        box.check()
+    page.get_by_label("Select action to run").select_option(label="Cancel")
+    page.get_by_role("button", name="Run").click()
+    expect(page.get_by_text("2 cancelled.")).to_be_visible()
+
+
 def test_the_first_message_can_be_copied(page, fleet):
     fleet.t0.devices.all().delete()
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
@@ -127,6 +155,7 @@ def test_the_first_message_can_be_copied(page, fleet):
 
 
 def test_no_page_is_wider_than_a_phone(page, fleet):
+    fleet.command = people.batch(fleet.t0, fleet.operator).commands.first()
     page.set_viewport_size(PHONE)
     log_in(page, fleet)
     addresses = [
@@ -134,6 +163,11 @@ def test_no_page_is_wider_than_a_phone(page, fleet):
         "/admin/devices/device/",
         "/admin/devices/device/import/",
         f"/admin/devices/device/{fleet.device.pk}/change/",
+        f"/admin/devices/device/{fleet.device.pk}/command/",
+        "/admin/devices/command/",
+        f"/admin/devices/command/{fleet.command.pk}/change/",
+        "/admin/devices/commandbatch/",
+        f"/admin/devices/commandbatch/{fleet.command.batch_id}/change/",
         f"/admin/telemetry/telemetry/?device={fleet.device.pk}",
         "/admin/telemetry/rejectedmessage/",
         f"/admin/telemetry/rejectedmessage/{fleet.rejected.pk}/change/",

@@ -1,39 +1,28 @@
 """The console's pages of batches: how far the commands of each are, and taking back the rest."""
 
-from collections import Counter, defaultdict
 from collections.abc import Iterable
 from typing import Any
-from uuid import UUID
 
 from django.contrib import admin
 from django.contrib.messages import SUCCESS, WARNING
-from django.db.models import Count, F, Func, IntegerField, QuerySet
+from django.db.models import F, Func, IntegerField, QuerySet
 from django.http import HttpRequest
 from django.template.loader import render_to_string
-from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import RelatedDropdownFilter
 from unfold.decorators import display
 from unfold.views import ChangeList
 
-from accounts.admin import person
+from accounts.admin import coloured, person
 from devices.commands.cancelling import cancel_batch
 from devices.commands.console.cancelling import CancellableAdmin, in_words
-from devices.commands.console.shown import pretty, status_label, when
-from devices.models import Command, CommandBatch, CommandQuerySet, CommandStatus
+from devices.commands.console.shown import in_a_row, pretty, status_label, when
+from devices.commands.representation import progress_of
+from devices.models import Command, CommandBatch, CommandQuerySet
 
 UIDS_IN_LIST = 3
 UIDS_ON_PAGE = 50
 SKIPPED_SHOWN = 200
-
-
-def count_by_status(batches: Iterable[CommandBatch]) -> dict[UUID, Counter[str]]:
-    """How many commands of each batch are how far."""
-    of_these = Command.objects.filter(batch__in=[batch.pk for batch in batches]).order_by()
-    counts: dict[UUID, Counter[str]] = defaultdict(Counter)
-    for batch, status, count in of_these.values_list("batch", "status").annotate(Count("pk")):
-        counts[batch][status] = count
-    return counts
 
 
 def target_in_words(batch: CommandBatch, most: int) -> str:
@@ -71,18 +60,18 @@ class CommandBatchAdmin(CancellableAdmin):
 
     def get_changelist_instance(self, request: HttpRequest) -> ChangeList:
         shown = super().get_changelist_instance(request)
-        self._count(shown.result_list)
+        self._count(request, shown.result_list)
         return shown
 
     def get_object(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         batch = super().get_object(request, *args, **kwargs)
-        self._count([batch])
+        self._count(request, [batch])
         return batch
 
-    def _count(self, batches: Iterable[Any]) -> None:
-        counts = count_by_status(batches)
+    def _count(self, request: HttpRequest, batches: Iterable[Any]) -> None:
+        found = progress_of([batch.pk for batch in batches], person(request))
         for batch in batches:
-            batch.by_status = counts[batch.pk]
+            batch.progress = found[batch.pk]
 
     def commands_of(self, what: CommandBatch) -> CommandQuerySet:
         return Command.objects.filter(batch=what)
@@ -103,12 +92,15 @@ class CommandBatchAdmin(CancellableAdmin):
 
     @display(description="commands")
     def total(self, batch: Any) -> str:
-        return f"{batch.by_status.total():,}"
+        return f"{batch.progress['total']:,}"
 
     @display(description="how far they are")
     def counts(self, batch: Any) -> SafeString:
-        found = [(s, batch.by_status[s]) for s in CommandStatus.values if batch.by_status[s]]
-        return format_html_join(" ", "{}", ((status_label(*each),) for each in found))
+        counts, late = batch.progress["counts"], batch.progress["late"]
+        labels = [status_label(status, count) for status, count in counts.items() if count]
+        if late:
+            labels.append(coloured(f"{late:,} late repl{'y' if late == 1 else 'ies'}", "warning"))
+        return in_a_row(labels)
 
     @display(description="skipped")
     def skipped_count(self, batch: Any) -> str:

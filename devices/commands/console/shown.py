@@ -1,6 +1,7 @@
 """How the console shows commands: addresses, labels, values."""
 
 import json
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, cast
 
@@ -9,7 +10,7 @@ from django.db.models import Model, QuerySet
 from django.http import Http404
 from django.template.loader import render_to_string
 from django.urls import reverse
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
 
@@ -24,6 +25,7 @@ COLOURS = {
     CommandStatus.EXPIRED: "warning",
 }
 LINK = '<a class="font-semibold text-primary-600 dark:text-primary-500" href="{}">{}</a>'
+ROW = '<span class="flex flex-wrap gap-1">{}</span>'
 BRIEF = 60
 LONGEST_SHOWN = 20_000
 
@@ -80,4 +82,8 @@ def status_of(command: Any) -> SafeString:
     label = status_label(command.status)
     if not command.is_late:
         return label
-    return format_html("{} {}", label, coloured("late reply", "warning"))
+    return in_a_row([label, coloured("late reply", "warning")])
+
+
+def in_a_row(labels: Iterable[SafeString]) -> SafeString:
+    return format_html(ROW, format_html_join("", "{}", ((label,) for label in labels)))

@@ -45,6 +45,12 @@ def test_batches_are_listed_with_how_far_their_commands_are(cast, batch):
     assert page_of(batch) not in people.console(cast.stranger).get(BATCHES).text
 
 
+def test_replies_that_came_too_late_are_counted(cast, batch):
+    batch.commands.update(is_late=True)
+    for address in (BATCHES, page_of(batch)):
+        assert "4 late replies" in people.console(cast.viewer).get(address).text
+
+
 def test_the_list_costs_the_same_however_long_it_is(cast, batch):
     client = people.console(cast.staff)
     few = len(queries_of(client, BATCHES))
