@@ -85,7 +85,9 @@ WITH verdict AS (
     WHERE command.number = ANY(%(numbers)s)
 )
 UPDATE devices_command AS command SET
-    claimed_at = CASE verdict WHEN 'ready' THEN statement_timestamp() ELSE claimed_at END,
+    claimed_at = CASE verdict
+        WHEN 'ready' THEN coalesce(claimed_at, statement_timestamp()) ELSE claimed_at
+    END,
     attempts = CASE verdict WHEN 'ready' THEN attempts + 1 ELSE attempts END,
     publish_at = CASE verdict
         WHEN 'ready' THEN statement_timestamp() + %(lease)s * interval '1 second'
@@ -132,7 +134,8 @@ FROM sent WHERE status = 'sent' AND (former = 'queued' OR is_ours)
 
 # At most a minute between attempts; a new session of the device begins them anew. A command that
 # makes the broker end the connection leaves all that are on their way with it unclear: from the
-# third time on they go at random, or it would take the same others with it for ever.
+# third time on they go at random, or it would take the same others with it for ever. It is certain
+# that nobody has a command only if that was certain of all attempts before.
 NOT_TAKEN = """
 WITH failed AS (
     SELECT command.number, outcome.reason, outcome.is_certain
@@ -143,9 +146,12 @@ WITH failed AS (
         ON outcome.number = command.number AND outcome.lease = publish_at
 )
 UPDATE devices_command AS command
-SET claimed_at = CASE WHEN is_certain THEN NULL ELSE claimed_at END,
+SET claimed_at = CASE
+        WHEN is_certain AND claimed_at = publish_at - %(lease)s * interval '1 second' THEN NULL
+        ELSE claimed_at
+    END,
     publish_at = statement_timestamp() + CASE
-        WHEN is_certain THEN least(60, power(2, least(attempts, 6) - 1))
+        WHEN is_certain THEN least(60, power(2, least(attempts, 7) - 1))
         WHEN attempts < 3 THEN 0
         ELSE random() * least(60, power(2, least(attempts, 7) - 1))
     END * interval '1 second',
@@ -249,6 +255,7 @@ def _record(cursor: Any, outcomes: Sequence[Outcome]) -> None:
         more = {
             "reasons": [each.reason for each in others],
             "certain": [each.result is Result.NOT_TAKEN for each in others],
+            "lease": LEASE_SECONDS,
         }
         cursor.execute(NOT_TAKEN, _columns(others) | more)
 
