@@ -32,7 +32,7 @@ from devices.commands.console.shown import (
     status_of,
     when,
 )
-from devices.models import Command, CommandBatch, CommandQuerySet, CommandStatus, Device
+from devices.models import ENDED, Command, CommandBatch, CommandQuerySet, CommandStatus, Device
 
 MEANINGS = {
     CommandStatus.QUEUED: "It waits to be published.",
@@ -43,6 +43,7 @@ MEANINGS = {
     CommandStatus.EXPIRED: "Its time was over before the device said how it ended.",
     CommandStatus.CANCELLED: "It was taken back before it was sent.",
 }
+OPEN = set(CommandStatus.values) - set(ENDED)
 NEWEST = 5
 STEPS_SHOWN = 200
 PARTS = ("device", "batch")
@@ -109,6 +110,13 @@ class OpenFilter(RadioFilter):
         return queryset.exclude(finished_at=None) if self.value() == "ended" else queryset
 
 
+class StatusFilter(ChoicesDropdownFilter):
+    def queryset(self, request: HttpRequest, queryset: CommandQuerySet) -> CommandQuerySet:
+        found: CommandQuerySet = super().queryset(request, queryset)
+        # Optimization: of these there are few, and an index.
+        return found.open() if self.value() in OPEN else found
+
+
 @admin.register(Command)
 class CommandAdmin(CancellableAdmin):
     list_display = [
@@ -117,7 +125,7 @@ class CommandAdmin(CancellableAdmin):
     ]  # fmt: skip
     list_filter = [
         OpenFilter,
-        ("status", ChoicesDropdownFilter),
+        ("status", StatusFilter),
         ("tenant", RelatedDropdownFilter),
         ("created_at", TimeRangeFilter),
         DeviceFilter,
