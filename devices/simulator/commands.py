@@ -89,5 +89,5 @@ def number(params: dict[str, Any], name: str, least: float, most: float) -> floa
     value: Any = params.get(name)
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if not is_number or not least <= value <= most:
-        raise CannotObey(f"{name} must be a number of seconds from {least:g} to {most:g}.")
+        raise CannotObey(f"{name} must be a number from {least:g} to {most:g}.")
     return float(value)

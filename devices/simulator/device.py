@@ -20,6 +20,7 @@ logger = logging.getLogger(__name__)
 LATE_SECONDS = 3_600
 REBOOT_DELAY, LONGEST_DELAY = 0.2, 3_600.0
 BOOT_SECONDS = 0.5
+PATIENCE_SECONDS = 2.0
 FAREWELL_SECONDS, POLL_SECONDS = 2.0, 0.02
 SHORTEST_INTERVAL, LONGEST_INTERVAL = 0.1, 86_400.0
 
@@ -58,7 +59,7 @@ class SimulatedDevice:
         self._chance = random.Random()
         self._sensors = Sensors(self._chance)
         self._link = Link(
-            tenant, uid, broker, schedule, on_online=self._finish_reboots, on_command=self._hear
+            tenant, uid, broker, schedule, on_online=self._come_online, on_command=self._hear
         )
         handlers = {"reboot": self._reboot, "set_interval": self._set_interval}
         self._obedience = Obedience(uid, handlers, self._publish_reply)
@@ -67,12 +68,14 @@ class SimulatedDevice:
         self._is_off = True
         self._is_stopped = False
         self._reboots: list[str] = []
+        self._first = 0.0
         self._begin_numbers()
 
     def _begin_numbers(self) -> None:
         # Numbers begin again with every start, so the start is part of a message's id.
         self._boot = uuid.uuid4().hex[:8]
         self._sequence = 0
+        self._measures = False
 
     def start(self, when: float, count: int | None) -> None:
         """Connects, and sends from the time `when` on: without end, or `count` messages."""
@@ -104,8 +107,19 @@ class SimulatedDevice:
 
     def _switch_on(self, when: float) -> None:
         self._is_off = False
+        self._first = when
         self._link.open()
-        self._plan(when)
+        self._schedule.after(PATIENCE_SECONDS, partial(self._begin, self._boot))
+
+    def _begin(self, boot: str) -> None:
+        """Measures from now on, or from the time of the first message.
+
+        Not before it is online, for who sends and is offline by its last word is doubted; but a
+        broker that is away keeps nobody from measuring.
+        """
+        if boot == self._boot and not self._measures and not self._is_off:
+            self._measures = True
+            self._plan(max(self._first, time.monotonic()))
 
     def _plan(self, when: float) -> None:
         """The next message is sent at the time `when`; what was planned before is not."""
@@ -185,8 +199,9 @@ class SimulatedDevice:
             self._begin_numbers()
             self._switch_on(time.monotonic())
 
-    def _finish_reboots(self) -> None:
+    def _come_online(self) -> None:
         """In the new session, those reboots that led to it are over."""
+        self._begin(self._boot)
         for command_id in self._reboots:
             self._obedience.reply(command_id, "ok")
         self._reboots.clear()

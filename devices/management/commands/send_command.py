@@ -28,6 +28,10 @@ WHY_OPEN = {
     CommandStatus.SENT: "The broker has it; the device has not answered.",
     CommandStatus.ACKNOWLEDGED: "The device has it, and has not said yet how it ended.",
 }
+WHY_EXPIRED = {
+    False: "The device did not answer in time.",
+    True: "The device began, and did not say in time how it ended.",
+}
 
 
 class Command(BaseCommand):
@@ -113,12 +117,14 @@ class Command(BaseCommand):
             case CommandStatus.FAILED:
                 error = command.error or "The device failed and did not say why."
                 raise CommandError(error, returncode=FAILED)
-            case CommandStatus.EXPIRED | CommandStatus.CANCELLED:
-                reason = command.reason or "The device said nothing of it."
-                raise CommandError(f"It is {command.status}. {reason}", returncode=TAKEN_BACK)
+            case CommandStatus.EXPIRED:
+                why = command.reason or WHY_EXPIRED[command.acknowledged_at is not None]
+                raise CommandError(f"It has expired. {why}", returncode=TAKEN_BACK)
+            case CommandStatus.CANCELLED:
+                raise CommandError("It was cancelled.", returncode=TAKEN_BACK)
         why = command.reason or WHY_OPEN[CommandStatus(command.status)]
         raise CommandError(
-            f"It is {command.status} and not over yet. {why} It stays on its way until "
+            f"It is {command.status} and not over yet. {why} It stays open until "
             f"{command.expires_at:%Y-%m-%d %H:%M:%S} UTC.",
             returncode=OPEN,
         )

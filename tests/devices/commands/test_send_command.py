@@ -130,12 +130,19 @@ def test_what_the_device_cannot_do_ends_with_2_and_its_words(cast, meanwhile):
 def test_an_expired_command_ends_with_3(cast, meanwhile):
     meanwhile(expired)
     error = refusal("dev-01", "reboot", "--wait=10")
-    assert (error.returncode, str(error)) == (3, "It is expired. The device said nothing of it.")
+    assert error.returncode == 3
+    assert str(error) == "It has expired. The device did not answer in time."
+
+
+def test_a_command_that_was_begun_with_and_expired_says_so(cast, meanwhile):
+    meanwhile(dispatched, replied("accepted"), expired)
+    assert "The device began" in str(refusal("dev-01", "reboot", "--wait=10"))
 
 
 def test_a_cancelled_command_ends_with_3(cast, meanwhile):
     meanwhile(lambda _: cancel(Command.objects.all(), cast.operator))
-    assert refusal("dev-01", "reboot", "--wait=10").returncode == 3
+    error = refusal("dev-01", "reboot", "--wait=10")
+    assert (error.returncode, str(error)) == (3, "It was cancelled.")
 
 
 @pytest.mark.parametrize(
@@ -146,7 +153,7 @@ def test_a_cancelled_command_ends_with_3(cast, meanwhile):
         ([dispatched, replied("accepted")], "It is acknowledged and not over yet. The device has"),
         (
             [lambda _: Command.objects.update(reason="The device is offline.")],
-            "It is queued and not over yet. The device is offline. It stays on its way until 20",
+            "It is queued and not over yet. The device is offline. It stays open until 20",
         ),
     ],
 )

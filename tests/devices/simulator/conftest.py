@@ -52,18 +52,22 @@ class Commander:
         body = json.dumps({"id": command_id, "cmd": cmd, "params": params})
         self._client.publish(f"{self.tenant}/devices/dev-01/commands", body, qos=1)
 
+    def hear_next(self) -> tuple[str, dict[str, Any]]:
+        """The next message, as (kind, body)."""
+        return self._heard.get(timeout=10)
+
     def hear(self, kind: str) -> dict[str, Any]:
         """The next message of that kind; those of others before it are passed over."""
         while True:
-            heard, body = self._heard.get(timeout=10)
+            heard, body = self.hear_next()
             if heard == kind:
                 return body
 
     def hear_until_offline(self) -> list[tuple[str, dict[str, Any]]]:
         """All that the device says to its end."""
-        heard = [self._heard.get(timeout=10)]
+        heard = [self.hear_next()]
         while heard[-1][1].get("state") != "offline":
-            heard.append(self._heard.get(timeout=10))
+            heard.append(self.hear_next())
         return heard
 
     def close(self) -> None:

@@ -91,5 +91,5 @@ def test_what_has_no_id_is_dropped_and_logged(device, caplog, body):
 
 @pytest.mark.parametrize("value", [None, "5", True, -1, 11, float("nan"), [5]])
 def test_a_number_out_of_its_range_is_named_with_the_range(value):
-    with pytest.raises(CannotObey, match="delay must be a number of seconds from 0 to 10"):
+    with pytest.raises(CannotObey, match="delay must be a number from 0 to 10"):
         number({"delay": value}, "delay", 0, 10)
