@@ -40,7 +40,7 @@ LAST_ANSWERS_SECONDS = 3.0
 STOP_SECONDS = 6.0
 
 NO_SUBSCRIBER = "No subscriber: the device is not connected to the broker."
-NO_ANSWER = "The broker did not answer in time; it may have the command or not."
+NO_ANSWER = "The broker did not answer in time; it may have the command."
 REFUSED = 0x80
 
 
@@ -166,8 +166,12 @@ class Dispatcher:
 
     async def _finish(self, work: asyncio.Task[None]) -> None:
         await asyncio.wait({work}, timeout=STOP_SECONDS)
-        if not work.done() and (self._outcomes or self._flying):
-            logger.error("Stopping without a record of the last round; it will be published again.")
+        if unrecorded := len(self._outcomes) + len(self._flying):
+            logger.error(
+                "Stopping without a record of what became of %d of the last commands; they will "
+                "be published again.",
+                unrecorded,
+            )
         for task in (work, *self._flying):
             task.cancel()
 
@@ -187,7 +191,9 @@ class Dispatcher:
             return Outcome(claim, Result.NOT_TAKEN, str(error)[:REASON_LENGTH])
         except Exception as error:
             logger.exception("Command %s could not be published.", claim.id)
-            return Outcome(claim, Result.UNCLEAR, f"Not published: {error}"[:REASON_LENGTH])
+            return Outcome(
+                claim, Result.UNCLEAR, f"It could not be published: {error}"[:REASON_LENGTH]
+            )
         return outcome_of(claim, code)
 
     def _message(self, claim: Claim) -> dict[str, Any]:
