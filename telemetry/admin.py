@@ -53,6 +53,11 @@ ADVICE = {
         "replaying stores this one."
     ),
     Reason.BAD_STATUS: MEND_DEVICE,
+    Reason.BAD_REPLY: MEND_DEVICE,
+    Reason.UNKNOWN_COMMAND: (
+        "The id in the reply is that of no command to this device: let the device send back the id "
+        "that it got. There is nothing to replay."
+    ),
     Reason.MALFORMED_TOPIC: "Let the device publish to tenant/devices/uid/telemetry.",
     Reason.MALFORMED_PACKET: "Look for a faulty MQTT library on the device.",
     Reason.UNKNOWN_TENANT: "Create the tenant, or correct the topic on the device, then replay.",

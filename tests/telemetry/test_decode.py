@@ -2,12 +2,23 @@
 
 import json
 from datetime import UTC, datetime
+from uuid import UUID
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from telemetry.decode import DAY, SECOND, Limits, decode, decode_status
+from devices.models import ReplyStatus
+from telemetry.decode import (
+    DAY,
+    LONGEST_ERROR,
+    REPLIES,
+    SECOND,
+    Limits,
+    decode,
+    decode_reply,
+    decode_status,
+)
 from telemetry.reasons import Reason, Rejected
 
 NOW = 1_764_000_000 * SECOND
@@ -215,3 +226,80 @@ def test_another_status_is_rejected(raw):
     with pytest.raises(Rejected) as caught:
         decode_status(raw, 1_000)
     assert caught.value.reason == Reason.BAD_STATUS
+
+
+COMMAND_ID = UUID("0f8fad5b-d9cb-469f-a165-70867728950e")
+
+
+def replying(**body):
+    return decode_reply(json.dumps({"id": str(COMMAND_ID), **body}).encode(), 100_000)
+
+
+def test_the_words_of_replies_are_those_that_commands_know():
+    assert ReplyStatus.values == [*REPLIES]
+
+
+@pytest.mark.parametrize("status", REPLIES)
+def test_a_reply_names_its_command_and_how_far_it_is(status):
+    assert replying(status=status) == (COMMAND_ID, status, None, "")
+
+
+def test_a_reply_may_have_any_result_and_fields_that_nobody_knows():
+    result = {"a": [1, None, "é"]}
+    assert replying(status="ok", result=result, uptime=3) == (COMMAND_ID, "ok", result, "")
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        ("no power", "no power"),
+        (None, ""),
+        ({"code": 5}, '{"code":5}'),
+        (["a", 1.5], '["a",1.5]'),
+        (0, "0"),
+        (False, "false"),
+        ("x" * 5_000, "x" * LONGEST_ERROR),
+        (["x" * 5_000], '["' + "x" * (LONGEST_ERROR - 2)),
+    ],
+)
+def test_an_error_is_kept_as_a_text_of_bounded_length(error, text):
+    assert replying(status="error", error=error).error == text
+
+
+@pytest.mark.parametrize("spelling", [str(COMMAND_ID).upper(), COMMAND_ID.hex])
+def test_an_id_may_be_spelt_as_devices_spell_it(spelling):
+    assert replying(id=spelling, status="ok").command_id == COMMAND_ID
+
+
+@pytest.mark.parametrize("command_id", [None, 1, "", "1", "x" * 36, [], {}, str(COMMAND_ID) + "0"])
+def test_a_reply_with_another_id_is_rejected(command_id):
+    with pytest.raises(Rejected) as rejected:
+        replying(id=command_id, status="ok")
+    assert rejected.value.reason == Reason.BAD_REPLY
+    assert rejected.value.detail == "id must be that of the command, a UUID as text."
+
+
+@pytest.mark.parametrize("status", [None, "", "done", "OK", 1, [], {}])
+def test_a_reply_with_another_status_is_rejected(status):
+    with pytest.raises(Rejected) as rejected:
+        replying(status=status)
+    assert "accepted, progress, ok, error" in rejected.value.detail
+
+
+@pytest.mark.parametrize("raw", [b"", b"ok", b"[]", b'"ok"', b"1", b"{"])
+def test_what_is_no_object_is_no_reply(raw):
+    with pytest.raises(Rejected) as rejected:
+        decode_reply(raw, 1_000)
+    assert rejected.value.reason == Reason.BAD_REPLY
+
+
+@given(
+    VALUES | st.just(str(COMMAND_ID)), VALUES | st.sampled_from(REPLIES), VALUES | st.lists(VALUES)
+)
+def test_whatever_is_in_a_reply_it_is_read_or_refused(command_id, status, error):
+    try:
+        said = replying(id=command_id, status=status, error=error)
+    except Rejected:
+        return
+    assert said.status in REPLIES
+    assert len(said.error) <= LONGEST_ERROR
