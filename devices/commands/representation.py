@@ -76,9 +76,10 @@ BATCH_WHOLE = JSONRow(**BATCH_FIELDS, target="target", skipped="skipped")
 
 def progress_of(batches: Collection[UUID], user: User) -> dict[UUID, dict[str, Any]]:
     """How far the commands of `batches` are that `user` may see, found in one statement."""
-    states = {state.value: Count("pk", filter=Q(status=state)) for state in CommandStatus}
+    numbers = {state.value: Count("pk", filter=Q(status=state)) for state in CommandStatus}
+    numbers["late"] = Count("pk", filter=Q(is_late=True))
     commands = Command.objects.visible_to(user).filter(batch__in=batches).order_by()
-    rows: Any = commands.values("batch").annotate(late=Count("pk", filter=Q(is_late=True)), **states)
+    rows: Any = commands.values("batch").annotate(**numbers)
     found = dict.fromkeys(batches, progress({}))
     return found | {row["batch"]: progress(row) for row in rows}
 

@@ -32,9 +32,14 @@ class ObjectField(serializers.JSONField):
     """Any object of JSON."""
 
 
-@extend_schema_field({"type": ["object", "null"], "additionalProperties": {}})
+@extend_schema_field({"type": "object", "additionalProperties": {}})
 class ParamsField(serializers.JSONField):
     """What goes with a command; null, which the service before took, is nothing."""
+
+
+@extend_schema_field({"type": "string"})
+class TargetTenantField(TenantField):
+    """The slug of the tenant whose devices are meant."""
 
 
 class UidField(serializers.CharField):
@@ -105,11 +110,16 @@ class OrderToManySerializer(OrderSerializer):
     all = serializers.BooleanField(
         required=False, error_messages={"invalid": NOT_ALL}, help_text="All of the tenant: true."
     )
-    tenant = TenantField(
+    tenant = TargetTenantField(
         required=False,
-        write_only=True,
         help_text="Slug. Your own unless you are platform staff.",
     )
+
+    def get_initial(self) -> Any:
+        """The form on the API's page begins with one way to choose, and not with all devices."""
+        return {
+            name: each for name, each in super().get_initial().items() if name not in TARGETS[1:]
+        }
 
     def validate_labels(self, labels: dict[str, str]) -> dict[str, str]:
         if not labels:
@@ -188,12 +198,12 @@ class CommandSerializer(serializers.Serializer):
     reply = serializers.ChoiceField(
         ReplyStatus.choices, allow_null=True, help_text="What the device said last."
     )
-    result = serializers.JSONField(allow_null=True, help_text="What the device sent with it.")
+    result = serializers.JSONField(help_text="What the device sent with it; null too.")
     error = serializers.CharField(allow_null=True, help_text="What the device says went wrong.")
 
 
 @extend_schema_serializer(
-    examples=[OpenApiExample("It is queued", {"ok": True, **examples.QUEUED})]
+    examples=[OpenApiExample("It is queued", {"ok": True, **examples.QUEUED}, status_codes=["202"])]
 )
 class CommandSentSerializer(CommandSerializer):
     """A command that was accepted. It survives whatever happens to the platform from now on."""
@@ -244,7 +254,11 @@ class BatchSerializer(serializers.Serializer):
     late = serializers.IntegerField(help_text="Those with `is_late`.")
 
 
-@extend_schema_serializer(examples=[OpenApiExample("Two of three are done", examples.BATCH_WHOLE)])
+@extend_schema_serializer(
+    examples=[
+        OpenApiExample("Two of three are done", examples.BATCH_WHOLE, status_codes=["200", "202"])
+    ]
+)
 class BatchWholeSerializer(BatchSerializer):
     """One command to many devices, with how they were chosen and which were left out."""
 

@@ -16,7 +16,14 @@ from rest_framework.status import HTTP_202_ACCEPTED
 from rest_framework.viewsets import GenericViewSet
 
 from accounts.conflicts import Conflict
-from accounts.rest import ByRole, QueryParameters, json_array, nothing_in, person
+from accounts.rest import (
+    ByRole,
+    QueryParameters,
+    StrictFields,
+    json_array,
+    nothing_in,
+    person,
+)
 from devices.commands.cancelling import cancel, cancel_batch, why_not
 from devices.commands.filters import BatchFilters, CommandFilters, DeviceCommandFilters
 from devices.commands.representation import (
@@ -151,7 +158,8 @@ class CommandViewSet(GenericViewSet):
         return Command.objects.visible_to(person(self.request))
 
     def get_serializer_class(self) -> Any:
-        return CommandSerializer if self.detail else OrderToManySerializer
+        kinds = {"create": OrderToManySerializer, "cancel": StrictFields}
+        return kinds.get(self.action, CommandSerializer)
 
     @extend_schema(summary="List commands", responses=CommandSerializer(many=True))
     def list(self, request: Request) -> Response:
@@ -225,6 +233,9 @@ class BatchViewSet(GenericViewSet):
 
     def get_queryset(self) -> CommandBatchQuerySet:
         return CommandBatch.objects.visible_to(person(self.request))
+
+    def get_serializer_class(self) -> Any:
+        return StrictFields if self.action == "cancel" else BatchSerializer
 
     @extend_schema(
         operation_id="command_batches_list",

@@ -83,3 +83,10 @@ def routes(patterns: Any = None, before: str = "") -> Iterator[str]:
             yield from routes(each.url_patterns, address)
         else:
             yield simplify_regex(address).removesuffix("/") or "/"
+
+
+def id_in(world: Any, route: str) -> Any:
+    """What stands for <id> in a route, of a world with one of each kind."""
+    if route.startswith("/device-types"):
+        return world.kind.pk
+    return world.batch.pk if route.startswith("/command-batches") else world.command.id

@@ -11,7 +11,7 @@ from accounts.models import Role, Tenant
 from accounts.tokens import pair_for
 from devices.models import DeviceType
 from tests import cast as people
-from tests.iotplatform.routes import Right, rights, routes
+from tests.iotplatform.routes import Right, id_in, rights, routes
 
 RIGHTS = rights()
 RANK = {
@@ -49,20 +49,12 @@ def app_of(cast: SimpleNamespace, actor: str) -> Any:
 def address(world: SimpleNamespace, route: str, actor: str, method: str) -> str:
     """Where the route leads to something of t0."""
     number = world.viewer.pk if route.startswith("/users") else world.message.pk
-    id = id_in(world, route)
     # t0 itself cannot be deleted, as there is something in it.
     slug = "empty" if (actor, method) == ("staff", "DELETE") else "t0"
-    parts = [("pk", number), ("id", id), ("slug", slug), ("device_uid", "dev-01")]
+    parts = [("pk", number), ("id", id_in(world, route)), ("slug", slug), ("device_uid", "dev-01")]
     for name, value in parts:
         route = route.replace(f"<{name}>", str(value))
     return f"{route}?keys=temp" if route.endswith("/series") else route
-
-
-def id_in(world: SimpleNamespace, route: str) -> Any:
-    """What stands for <id> there."""
-    if route.startswith("/device-types"):
-        return world.kind.pk
-    return world.batch.pk if route.startswith("/command-batches") else world.command.id
 
 
 def body(world: SimpleNamespace, route: str, actor: str) -> Any:

@@ -36,9 +36,13 @@ VALUES = {
     "last_seen_before": [NOON.isoformat()],
     "interval": ["5m"],
     "agg": ["avg,count"],
+    "device": [f"{MARK}-01", "ours-01"],
+    "cmd": [MARK, "ours"],
+    "batch": ["00000000-0000-4000-8000-000000000000"],
 }
 """What a parameter is tried with, where the document has no list of it."""
-UNSTABLE = {"id", "created_at"}
+LISTS = ("/devices", "/users", "/device-types", "/rejected", "/commands", "/command-batches")
+UNSTABLE = {"id", "created_at", "expires_at"}
 """Of what is made anew, these differ each time."""
 
 
@@ -69,7 +73,15 @@ def belongings(tenant: Tenant, word: str) -> SimpleNamespace:
     email = f"{word}@{word}.example"
     user = people.user(email, tenant, Role.OPERATOR, password=people.PASSWORD)
     message = people.rejected(tenant, word.encode(), detail=word, device_uid=device.device_uid)
-    return SimpleNamespace(tenant=tenant, kind=kind, device=device, user=user, message=message)
+    return SimpleNamespace(
+        tenant=tenant,
+        kind=kind,
+        device=device,
+        user=user,
+        message=message,
+        batch=people.batch(tenant, user, cmd=word),
+        command=people.command(device, user, cmd=word),
+    )
 
 
 def addresses(*owners: SimpleNamespace) -> list[str]:
@@ -79,11 +91,17 @@ def addresses(*owners: SimpleNamespace) -> list[str]:
         for owner in owners:
             start = filled(path, owner)
             found += [f"{start}?{urlencode(query)}" for query in queries(path, operation)]
+    found += [f"/commands?batch={owner.batch.pk}" for owner in owners]
     return list(dict.fromkeys(found))
 
 
 def filled(path: str, owner: SimpleNamespace) -> str:
-    number = {"/users/{id}": owner.user.pk, "/rejected/{id}": owner.message.pk}
+    number = {
+        "/users/{id}": owner.user.pk,
+        "/rejected/{id}": owner.message.pk,
+        "/commands/{id}": owner.command.id,
+        "/command-batches/{id}": owner.batch.pk,
+    }
     parts = {
         "id": number.get(path, owner.kind.pk),
         "slug": owner.tenant.slug,
@@ -145,7 +163,7 @@ def test_everything_of_a_neighbour_would_have_been_noticed(ours):
 
 
 def test_a_cursor_of_somebody_else_shows_nothing_of_theirs(ours):
-    urls = [f"{path}?limit=1" for path in ("/devices", "/users", "/device-types", "/rejected")]
+    urls = [f"{path}?limit=1" for path in LISTS]
     with neighbour():
         # Those of staff lead to places between the neighbour's rows.
         urls = [following(api(ours.staff).get(url)) for url in urls]
@@ -179,6 +197,15 @@ def writes(ours: SimpleNamespace, theirs: SimpleNamespace) -> Iterator[tuple[str
         yield "POST", f"/import/devices?dry_run={dry}", [device | {"tenant": MARK}]
     yield "POST", f"/rejected/{theirs.message.pk}/replay", {}
     yield "POST", f"/rejected/{theirs.message.pk}/resolve", {}
+    for dry in ("false", "true"):
+        url, reboot = f"/commands?dry_run={dry}", {"cmd": "reboot"}
+        yield "POST", url, reboot | {"all": True}
+        yield "POST", url, reboot | {"tenant": MARK, "all": True}
+        yield "POST", url, reboot | {"labels": {MARK: MARK}}
+        yield "POST", url, reboot | {"device_uids": ["ours-01", theirs.device.device_uid]}
+    yield "POST", f"/devices/{theirs.device.device_uid}/command", {"cmd": "reboot"}
+    yield "POST", f"/commands/{theirs.command.id}/cancel", {}
+    yield "POST", f"/command-batches/{theirs.batch.pk}/cancel", {}
     yield "POST", "/auth/login", {"email": theirs.user.email, "password": "a wrong one"}
 
 
@@ -192,7 +219,7 @@ def result(user: User, method: str, url: str, body: Any) -> Any:
         answer = api(user).generic(method, url, json.dumps(body), "application/json")
         transaction.set_rollback(True)
     made = json.loads(answer.content or "null")
-    if answer.status_code == 201:
+    if answer.status_code in (201, 202):
         made = {name: value for name, value in made.items() if name not in UNSTABLE}
     headers = {name: answer.headers[name] for name in answer.headers if name != "Location"}
     return answer.status_code, made, headers | {"Content-Length": None}
@@ -245,7 +272,7 @@ def test_what_is_not_there_and_what_belongs_to_others_are_told_apart_by_nobody(o
             if "{" not in path:
                 continue
             absent = path.format(id=2**40, slug="nobody", device_uid="nobody-01")
-            if path.startswith("/rejected"):
+            if path.startswith(("/rejected", "/command")):
                 absent = path.format(id="00000000-0000-4000-8000-000000000000")
             there, not_there = filled(path, theirs), absent
             if path.endswith("/series"):
