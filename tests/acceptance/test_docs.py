@@ -43,10 +43,9 @@ def fill() -> None:
     make_users()
     User.objects.update(created_at=NOON - timedelta(days=9))
     latest = {key: [value, int(NOON.timestamp() * 1000)] for key, value in VALUES.items()}
+    heard = {"last_seen_at": NOON, "data_at": NOON, "data_since": NOON, "latest": latest}
     for number in range(1, 4):
-        people.device(
-            f"dev-0{number}", t0, last_seen_at=NOON, latest=latest, session="online", since=NOON
-        )
+        people.device(f"dev-0{number}", t0, session="online", since=NOON, **heard)
     Device.objects.update(created_at=NOON - timedelta(days=9), name=F("device_uid"))
     store_readings(Device.objects.get(device_uid="dev-01"))
     reject(t0, 1, b'{"temperature": NaN}', "not_finite", "NaN is not JSON.")
