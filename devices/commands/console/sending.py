@@ -41,7 +41,7 @@ class SendForm(forms.Form):
         label="Command",
         max_length=Command._meta.get_field("cmd").max_length,
         validators=[validate_cmd],
-        widget=UnfoldAdminTextInputWidget({"autofocus": True, "autocapitalize": "off"}),
+        widget=UnfoldAdminTextInputWidget({"autocapitalize": "off"}),
         help_text="A word that the device knows, for example reboot.",
     )
     params = forms.CharField(

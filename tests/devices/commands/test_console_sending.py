@@ -123,6 +123,15 @@ def test_errors_are_seen(cast):
     assert "{&lt;b&gt;" in page
 
 
+def test_every_field_refers_to_its_label_its_help_and_its_error(cast):
+    page = send(cast.operator, cast.device, cmd="", params="{").text
+    for name in ("cmd", "params", "life", "unit"):
+        assert f'<label for="id_{name}"' in page
+    ids = set(re.findall(r'\bid="(id_[a-z_]+)"', page))
+    described = set(" ".join(re.findall(r'aria-describedby="([^"]*)"', page)).split())
+    assert {"id_cmd_error", "id_cmd_helptext", "id_params_error"} <= described <= ids
+
+
 def test_a_refusal_is_shown_at_the_form(cast, settings):
     settings.COMMAND_QUEUE = 1
     people.command(cast.device)
