@@ -115,7 +115,7 @@ def test_a_server_keeps_to_the_document_whatever_it_is_sent(full, tmp_path, acto
                 *(sys.executable, "-m", "schemathesis.cli", "run", f"{url}/schema", "--no-color"),
                 *("--header", f"Authorization: Bearer {token}"),
                 *("--checks", ",".join(CHECKS), "--phases", "examples,coverage,fuzzing"),
-                *("--max-examples", "40", "--seed", "20260114", "--generation-deterministic"),
+                *("--max-examples", "15", "--seed", "20260114", "--generation-deterministic"),
                 *("--no-shrink", "--continue-on-failure"),
                 *("--warnings", "off"),
             ],
