@@ -84,7 +84,8 @@ class Fleet:
     @property
     def commands(self) -> list[Command]:
         """Theirs, in the order in which they were accepted."""
-        return list(Command.objects.filter(tenant=self.tenant).order_by("number"))
+        mine = Command.objects.filter(tenant=self.tenant)
+        return list(mine.order_by("number").prefetch_related("transitions"))
 
     def send(self, rounds: int = 1, life: timedelta = LIFE) -> list[Command]:
         """Queues so many commands to each device, each with the next number."""
@@ -128,8 +129,11 @@ class Fleet:
 
     def reply(self, uid: str, command_id: str, status: str, **more: Any) -> None:
         """Says something about a command as `uid`; returns once the broker has it."""
-        body = {"id": command_id, "status": status, **more}
-        self._publish(uid, "replies", body).wait_for_publish(10)
+        self.say(uid, "replies", {"id": command_id, "status": status, **more})
+
+    def say(self, uid: str, kind: str, body: dict[str, Any]) -> None:
+        """Publishes anything as `uid`; returns once the broker has it."""
+        self._publish(uid, kind, body).wait_for_publish(10)
 
     def wait_for(self, arrivals: int) -> None:
         wait_until(lambda: len(self.received) >= arrivals, f"{arrivals} commands at the devices")

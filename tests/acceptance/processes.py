@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 import paho.mqtt.client as paho
 import psycopg
@@ -24,6 +24,7 @@ from tests.servers import Mosquitto
 
 ROOT = Path(__file__).resolve().parents[2]
 STOP_SECONDS = 20
+COUNTERS = re.compile(r" (received|published)=\d")
 
 
 class Server:
@@ -106,18 +107,11 @@ class Process:
         """Returns once the broker has accepted it."""
         wait_until(lambda: "Connected to the broker" in self.said, f"a broker for {self.log}")
 
-
-class Ingestor(Process):
-    """`run_ingestor`"""
-
     @property
     def counters(self) -> dict[str, int]:
         """The whole numbers in the last line of counters."""
-        line = [line for line in self.said.splitlines() if " received=" in line][-1]
+        line = [line for line in self.said.splitlines() if COUNTERS.search(line)][-1]
         return {name: int(value) for name, value in re.findall(r"(\w+)=(\d+)(?=\s|$)", line)}
-
-
-Started = TypeVar("Started", bound=Process)
 
 
 class Platform:
@@ -145,28 +139,22 @@ class Platform:
         }
         self._started: list[Process] = []
 
-    def ingestor(self, *arguments: str, **options: str) -> Ingestor:
-        return self._start(Ingestor, "run_ingestor", *arguments, **options)
+    def ingestor(self, *arguments: str, **options: str) -> Process:
+        return self.start("run_ingestor", *arguments, **options)
 
     def dispatcher(self, **options: str) -> Process:
-        return self._start(Process, "run_dispatcher", **options)
+        return self.start("run_dispatcher", **options)
 
-    def _start(
-        self,
-        kind: type[Started],
-        *command: str,
-        client: str = "iotplatform",
-        sabotage: str = "",
-    ) -> Started:
+    def start(self, *command: str, client: str = "iotplatform", sabotage: str = "") -> Process:
         """Starts one more; `sabotage` names a way in which it is broken on purpose."""
         python = ("-m", "tests.acceptance.sabotage", sabotage) if sabotage else ("manage.py",)
         log = self.directory / f"{command[0]}-{len(self._started)}.log"
         environment = {**self.variables, "MQTT__CLIENT_ID": client}
-        started = kind(log, environment, *python, *command)
+        started = Process(log, environment, *python, *command)
         self._started.append(started)
         return started
 
-    def drain(self, **options: str) -> Ingestor:
+    def drain(self, **options: str) -> Process:
         """Has an ingestor store everything that is queued; returns when it ended."""
         drained = self.ingestor("--drain", **options)
         assert drained.wait(60) == 0, drained.said

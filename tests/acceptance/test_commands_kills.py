@@ -8,6 +8,7 @@ import pytest
 from django.db import connections
 
 from devices.commands.outbox import CLAIM, TAKEN
+from devices.models import Command
 from tests.acceptance.fleet import OBEYED
 from tests.acceptance.ledger import wait_until
 from tests.acceptance.proxy import PUBACK, PUBLISH, Point
@@ -61,6 +62,32 @@ def test_kills_at_every_step_lose_nothing_double_nothing_and_keep_the_order(plat
         fleet.wait_for(211)
     fleet.wait_until_done()
     assert len(set(fleet.received)) == 200 < len(fleet.received)
+    assert fleet.findings() == OBEYED
+
+
+def test_sigterm_leaves_no_command_of_which_nobody_knows_whether_it_went_out(platform, fleet):
+    fleet.send(30)
+    dispatcher = platform.dispatcher()
+    fleet.wait_for(50)
+    assert dispatcher.stop() == 0
+    claimed = Command.objects.filter(claimed_at__isnull=False)
+    assert 50 <= claimed.count() == claimed.filter(sent_at__isnull=False).count() < 300
+    platform.dispatcher()
+    fleet.wait_until_done()
+    assert len(fleet.received) == 300
+    assert fleet.findings() == OBEYED
+
+
+def test_two_dispatchers_share_the_work_and_keep_the_order_of_each_device(platform, fleet):
+    pair = [platform.dispatcher(sabotage="small_rounds") for _ in range(2)]
+    for dispatcher in pair:
+        dispatcher.wait_until_connected()
+    fleet.send(30)
+    fleet.wait_until_done()
+    assert [dispatcher.stop() for dispatcher in pair] == [0, 0]
+    taken = [dispatcher.counters["taken"] for dispatcher in pair]
+    assert sum(taken) == 300 == len(fleet.received)
+    assert min(taken) > 0
     assert fleet.findings() == OBEYED
 
 

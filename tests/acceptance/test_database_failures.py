@@ -5,14 +5,14 @@ import signal
 import pytest
 
 from tests.acceptance.ledger import KEPT, Ledger, wait_until
-from tests.acceptance.processes import Ingestor, Platform
+from tests.acceptance.processes import Platform, Process
 from tests.acceptance.proxy import Point
 
 pytestmark = pytest.mark.mosquitto
 
 
 @pytest.fixture
-def ingestor(platform: Platform, ledger: Ledger) -> Ingestor:
+def ingestor(platform: Platform, ledger: Ledger) -> Process:
     """One that runs and has subscribed."""
     ingestor = platform.ingestor()
     ledger.wait_for_subscriber()
@@ -30,7 +30,7 @@ def wait_until_stored(platform: Platform, ledger: Ledger) -> None:
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGQUIT], ids=["fast", "immediate"])
 def test_postgresql_restarts_in_a_stream(
-    platform: Platform, ledger: Ledger, ingestor: Ingestor, how: signal.Signals
+    platform: Platform, ledger: Ledger, ingestor: Process, how: signal.Signals
 ) -> None:
     ledger.send(1000)
     wait_until(lambda: platform.count("telemetry_receipt"), "the first commit")
@@ -43,7 +43,7 @@ def test_postgresql_restarts_in_a_stream(
 
 
 def test_a_commit_whose_answer_is_lost_is_not_stored_again(
-    platform: Platform, ledger: Ledger, ingestor: Ingestor
+    platform: Platform, ledger: Ledger, ingestor: Process
 ) -> None:
     hold = platform.sql.hold(Point.COMMITTED)
     ledger.publish(500)
@@ -56,7 +56,7 @@ def test_a_commit_whose_answer_is_lost_is_not_stored_again(
 
 
 def test_a_connection_that_breaks_before_the_commit_is_tried_again(
-    platform: Platform, ledger: Ledger, ingestor: Ingestor
+    platform: Platform, ledger: Ledger, ingestor: Process
 ) -> None:
     hold = platform.sql.hold(Point.BEFORE_COMMIT)
     ledger.publish(500)
@@ -68,7 +68,7 @@ def test_a_connection_that_breaks_before_the_commit_is_tried_again(
 
 
 def test_a_frozen_commit_that_thaws_after_the_deadline_is_not_stored_again(
-    platform: Platform, ledger: Ledger, ingestor: Ingestor
+    platform: Platform, ledger: Ledger, ingestor: Process
 ) -> None:
     hold = platform.sql.hold(Point.BEFORE_COMMIT)
     ledger.publish(500)
