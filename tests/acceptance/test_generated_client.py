@@ -71,16 +71,18 @@ def models(generated: Callable[[str], ModuleType]) -> ModuleType:
 @pytest.fixture
 def call(
     generated: Callable[[str], ModuleType], models: ModuleType, url: str
-) -> Callable[..., Any]:
+) -> Iterator[Callable[..., Any]]:
     """Calls an operation, by its tag and name, as the operator; what it returns is parsed."""
     clients = generated("client")
     who = models.LoginRequest(email="operator@t0.example", password=people.PASSWORD)
     log_in = generated("api.auth.auth_login").sync
-    tokens = log_in(client=clients.Client(base_url=url), body=who)
-    client = clients.AuthenticatedClient(base_url=url, token=tokens.access_token)
-    return lambda name, *given, **options: generated(f"api.{name}").sync(
-        *given, client=client, **options
-    )
+    with clients.Client(base_url=url) as door:
+        token = log_in(client=door, body=who).access_token
+    # A connection that stays open would keep one to the database open as well.
+    with clients.AuthenticatedClient(base_url=url, token=token) as client:
+        yield lambda name, *given, **options: generated(f"api.{name}").sync(
+            *given, client=client, **options
+        )
 
 
 def test_it_lists_devices_and_reads_what_they_sent(call):
@@ -134,3 +136,34 @@ def test_it_changes_and_deletes_a_device(call, models):
 def test_it_saves_files(call):
     assert "dev-01,Device dev-01,t0" in call("devices.devices_export")
     assert call("telemetry.telemetry_export", "dev-01").count("\n") == 4
+
+
+def test_it_sends_a_command_once_however_often_and_follows_it(call, models):
+    order = models.OrderRequest(
+        cmd="reboot", params=models.OrderRequestParamsType0.from_dict({"n": 1})
+    )
+    first, again = (
+        call("commands.commands_send", "dev-01", body=order, idempotency_key="key-1")
+        for _ in range(2)
+    )
+    assert (again.id, again.ok, again.params["n"]) == (first.id, True, 1)
+    shown = call("commands.commands_retrieve", first.id)
+    assert [(step.status, step.by) for step in shown.transitions] == [
+        ("queued", "operator@t0.example")
+    ]
+    assert call("commands.commands_cancel", first.id).status == "cancelled"
+    cancelled = models.CommandsOfDeviceListStatus.CANCELLED
+    (listed,) = call("commands.commands_of_device_list", "dev-01", status=cancelled)
+    assert listed.id == first.id
+
+
+def test_it_sends_to_many_and_is_told_what_it_would_do_before(call, models):
+    order = models.OrderToManyRequest(cmd="reboot", device_uids=["dev-01", "dev-02"])
+    assert call("commands.commands_send_many", body=order, dry_run=True).devices == 2
+    batch = call("commands.commands_send_many", body=order)
+    assert (batch.total, batch.counts.queued) == (2, 2)
+    assert len(call("commands.commands_list", batch=batch.id)) == 2
+    assert call("commands.command_batches_cancel", batch.id).counts.cancelled == 2
+    (listed,) = call("commands.command_batches_list")
+    whole = call("commands.command_batches_retrieve", batch.id)
+    assert listed.counts.to_dict() == whole.counts.to_dict()
