@@ -50,8 +50,10 @@ SELECT number + 1, id, at, msg_id, at, payload FROM made JOIN numbered USING (pl
 """
 STATES = """
 INSERT INTO devices_devicestate
-       (device_id, last_seen_at, latest, latest_at, session, session_id, since, reason)
-SELECT device.id, reading.ts, said.latest, reading.ts, 'online', 's1', reading.ts, ''
+       (device_id, last_seen_at, latest, latest_at, session, session_id, since, reason,
+        data_at, data_since)
+SELECT device.id, reading.ts, said.latest, reading.ts, 'online', 's1', reading.ts, '',
+       reading.ts, reading.ts
 FROM devices_device AS device
 CROSS JOIN LATERAL (
     SELECT ts, payload FROM telemetry_telemetry

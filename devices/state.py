@@ -5,7 +5,7 @@ Rows are always locked in the order of their key, so that several ingestors cann
 before commands, whose rows come after.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
 from datetime import datetime
 from operator import itemgetter
 from typing import Any, NamedTuple
@@ -156,12 +156,12 @@ class Heard:
         self.seen_at = max(self.seen_at, at)
         self.sent_at = 0
 
-    def sent(self, at: int, *, is_data: bool) -> None:
-        """It sent something else; with `is_data` readings, be they new or known already."""
+    def sent(self, at: int, readings: Sized) -> None:
+        """It sent something else, with so many readings, be they new or known already."""
         self.sent_at = at
         if at > self.seen_at:
             self.seen_at = at
-        if is_data:
+        if readings:
             if not self._data_to:
                 self._data_from = at
             elif at > self._data_to + SECOND:

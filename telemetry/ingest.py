@@ -270,7 +270,7 @@ def _record(
             device.said(message.received_at)
             said.append(state.Said(device_id, *message.status, at=_moment(message.received_at)))
         else:
-            device.sent(message.received_at, is_data=bool(message.readings))
+            device.sent(message.received_at, message.readings)
         if message.reply:
             at = _moment(message.received_at)
             answers.append(replies.Reply(device_id, *message.reply, at=at))
