@@ -18,7 +18,7 @@ demo: $(INSTALLED)
 test: $(INSTALLED)
 	$(RUN) -m pytest -n 2 $(ARGS)
 
-# Everything; fails at once where Debian's mosquitto, chromium or curl is missing.
+# Everything; fails at once where Debian's mosquitto, chromium, curl or g++ is missing.
 test-all: $(INSTALLED)
 	REQUIRE_ALL=1 $(RUN) -m pytest -n 2 $(ARGS)
 

@@ -20,6 +20,7 @@ NEEDED = {
     "mosquitto": "apt-get install mosquitto",
     "chromium": "apt-get install chromium fonts-dejavu-core",
     "curl": "apt-get install curl",
+    "g++": "apt-get install g++",
 }
 """Marker, which is the name of the program as well → how to get it on Debian."""
 
