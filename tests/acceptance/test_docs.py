@@ -8,13 +8,15 @@ from pathlib import Path
 
 import pytest
 from django.apps import apps
+from django.db import connection, transaction
 from django.db.models import F
 from django.utils import timezone
 
 from accounts import logins
 from accounts.models import Role, Tenant, User
 from accounts.roles import LEAST_ROLE, allows
-from devices.models import Device
+from devices.commands.replies import Reply, record
+from devices.models import Command, Device
 from iotplatform.demo import make_users
 from telemetry import partitions
 from telemetry.models import RejectedMessage, Telemetry
@@ -48,6 +50,7 @@ def fill() -> None:
         people.device(f"dev-0{number}", t0, session="online", since=NOON, **heard)
     Device.objects.update(created_at=NOON - timedelta(days=9), name=F("device_uid"))
     store_readings(Device.objects.get(device_uid="dev-01"))
+    obey(Device.objects.get(device_uid="dev-02"))
     reject(t0, 1, b'{"temperature": NaN}', "not_finite", "NaN is not JSON.")
     reject(t0, 2, b'{"msg_id": "boot2:7", "temperature": 60}', "device_disabled", "")
 
@@ -61,6 +64,22 @@ def store_readings(device: Device) -> None:
         Telemetry.objects.create(
             device=device, ts=at, received_at=at, msg_id=f"boot1:{115 - minute}", payload=payload
         )
+
+
+def obey(device: Device) -> None:
+    """A command that the device carried out, a second after it was sent at NOON."""
+    command = people.command(device, User.objects.get(email="operator@example.com"))
+    done = NOON + timedelta(seconds=1)
+    reply = Reply(device.pk, command.id, "ok", {"uptime": 1}, "", done)
+    with transaction.atomic(), connection.cursor() as cursor:
+        record(cursor, [reply])
+    Command.objects.update(
+        id="00000000-0000-4000-8000-000000000003",
+        created_at=NOON,
+        claimed_at=NOON,
+        sent_at=NOON,
+        expires_at=NOON + timedelta(days=1),
+    )
 
 
 def reject(tenant: Tenant, number: int, payload: bytes, reason: str, detail: str) -> None:

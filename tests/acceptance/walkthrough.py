@@ -9,7 +9,7 @@ import os
 import re
 import subprocess
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,12 @@ WIDTH = 100
 TOKEN = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]+")
 CURSOR = re.compile(r"cursor=[^>&\s]+")
 MOMENT = re.compile(r"(\d{4}-\d\d-\d\dT[\d:.]+)(Z|\+00:00)")
-SOME_MOMENT = "2026-01-14T12:30:00"
-HEADERS = ("Content-Type", "Link", "Location", "WWW-Authenticate")
+SOME_MOMENT = datetime(2026, 1, 14, 12, 30, tzinfo=UTC)
+RANDOM_ID = re.compile(
+    r"(?!0{8})[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
+)
+SOME_ID = "7f1e5c1a-3b53-4f0e-9c56-0d8a4f6b2f"
+HEADERS = ("Content-Type", "Idempotency-Replayed", "Link", "Location", "WWW-Authenticate")
 """Those that are of interest; the rest is left out."""
 
 
@@ -36,8 +40,9 @@ def commands(page: str) -> list[str]:
 def walk(page: str, server: str, started: datetime, directory: Path) -> str:
     """The page with the answers that `server`, filled and started at `started`, gives now."""
     script = "\nprintf '\\0'\n".join(commands(page)).replace(SERVER, server)
-    said = iter(execute(script, directory).replace(server, SERVER).split("\0"))
-    return EXAMPLE.sub(lambda example: rewritten(example, lasting(next(said), started)), page)
+    said = execute(script, directory).replace(server, SERVER)
+    answers = iter(lasting(said, started).split("\0"))
+    return EXAMPLE.sub(lambda example: rewritten(example, next(answers)), page)
 
 
 def execute(script: str, directory: Path) -> str:
@@ -55,12 +60,19 @@ def execute(script: str, directory: Path) -> str:
 
 
 def lasting(text: str, started: datetime) -> str:
-    """The text without what is different each time: tokens, cursors, and times since `started`."""
+    """The text without what is different each time: tokens, cursors, random ids, and times since
+    `started`."""
+    ids: dict[str, str] = {}
 
     def moment(found: re.Match[str]) -> str:
-        is_new = datetime.fromisoformat(found[0]) >= started
-        return f"{SOME_MOMENT}{found[2]}" if is_new else found[0]
+        hours, _ = divmod(datetime.fromisoformat(found[0]) - started, timedelta(hours=1))
+        some = SOME_MOMENT + timedelta(hours=hours)
+        return found[0] if hours < 0 else f"{some:%Y-%m-%dT%H:%M:%S}{found[2]}"
 
+    def id(found: re.Match[str]) -> str:
+        return ids.setdefault(found[0], f"{SOME_ID}{len(ids) + 1:02}")
+
+    text = RANDOM_ID.sub(id, text)
     text = TOKEN.sub("eyJhbGciOi…", text.replace("\r\n", "\n"))
     return MOMENT.sub(moment, CURSOR.sub("cursor=…", text))
 
