@@ -2,11 +2,12 @@
 
 from typing import Any
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models.functions import Coalesce, Now
 from django.utils import timezone
 
 from accounts.models import User
+from devices.commands import outbox
 from devices.models import Command, CommandBatch, CommandQuerySet, CommandStatus, CommandTransition
 
 WAS_CLAIMED = "It is on its way to the broker already, or may be, so it cannot be taken back."
@@ -32,6 +33,8 @@ def cancel(commands: CommandQuerySet, by: User | None) -> int:
         )
         for each in found
     )
+    with connection.cursor() as cursor:
+        outbox.wake_next(cursor, [each.pk for each in found])
     return len(found)
 
 

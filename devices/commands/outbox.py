@@ -38,10 +38,11 @@ WITH over AS (
 )
 INSERT INTO devices_commandtransition (command_id, status, at, by, detail)
 SELECT number, 'expired', statement_timestamp(), '', reason FROM expired
+RETURNING command_id
 """
 
 # The first of each device. Where that is put off for longer than anybody could have it in hand, the
-# others are due as well, to be put off as long: or every look would pass all of them again.
+# others are due as well, to be put off longer: or every look would pass all of them again.
 DUE = """
 SELECT command.number FROM devices_command AS command
 CROSS JOIN LATERAL (
@@ -91,7 +92,11 @@ UPDATE devices_command AS command SET
     attempts = CASE verdict WHEN 'ready' THEN attempts + 1 ELSE attempts END,
     publish_at = CASE verdict
         WHEN 'ready' THEN statement_timestamp() + %(lease)s * interval '1 second'
-        WHEN 'behind' THEN greatest(publish_at, first_at)
+        -- What wakes it is the end of the first; at random, not to be all of a fleet at a time.
+        WHEN 'behind' THEN CASE
+            WHEN first_at <= statement_timestamp() THEN publish_at
+            ELSE first_at + (5 + 5 * random()) * interval '1 minute'
+        END
         WHEN 'disabled' THEN statement_timestamp() + interval '1 minute'
         -- What wakes it is its device's next session.
         ELSE expires_at
@@ -132,6 +137,23 @@ SELECT number, 'sent', statement_timestamp(), '',
 FROM sent WHERE status = 'sent' AND (former = 'queued' OR is_ours)
 """
 
+# Not those that somebody may have in hand.
+WAKE = """
+WITH next AS (
+    SELECT number FROM devices_command
+    WHERE number IN (
+        SELECT (
+            SELECT min(number) FROM devices_command AS waiting
+            WHERE waiting.device_id = gone.device_id
+              AND waiting.finished_at IS NULL AND waiting.publish_at IS NOT NULL
+        ) FROM devices_command AS gone WHERE gone.number = ANY(%(numbers)s)
+    ) AND publish_at > statement_timestamp() + %(lease)s * interval '1 second'
+    FOR UPDATE SKIP LOCKED
+)
+UPDATE devices_command AS command SET publish_at = statement_timestamp(), reason = ''
+FROM next WHERE command.number = next.number
+"""
+
 # At most a minute between attempts; a new session of the device begins them anew. A command that
 # makes the broker end the connection leaves all that are on their way with it unclear: from the
 # third time on they go at random, or it would take the same others with it for ever. It is certain
@@ -151,7 +173,8 @@ SET claimed_at = CASE
         ELSE claimed_at
     END,
     publish_at = statement_timestamp() + CASE
-        WHEN is_certain THEN least(60, power(2, least(attempts, 7) - 1))
+        WHEN is_certain
+            THEN least(60, power(2, least(attempts, 7) - 1)) * (0.75 + 0.25 * random())
         WHEN attempts < 3 THEN 0
         ELSE random() * least(60, power(2, least(attempts, 7) - 1))
     END * interval '1 second',
@@ -217,12 +240,19 @@ def turn(outcomes: Sequence[Outcome], limit: int) -> Turn:
     """
     with connection.cursor() as cursor:
         cursor.execute(BY_INDEX)
-        _record(cursor, outcomes)
-        cursor.execute(EXPIRE, [EXPIRE_ROWS])
-        expired = cursor.rowcount
+        taken = _record(cursor, outcomes)
+        expired = _expire(cursor)
+        wake_next(cursor, [*taken, *expired])
         due = _due(cursor, limit) if limit else []
         claims = _claim(cursor, due) if due else []
-    return Turn(claims, expired, 0 < limit == len(due) or expired == EXPIRE_ROWS)
+    has_more = 0 < limit == len(due) or len(expired) == EXPIRE_ROWS
+    return Turn(claims, len(expired), has_more)
+
+
+def wake_next(cursor: Any, numbers: Sequence[int]) -> None:
+    """Have what waits behind these commands looked at now, as they stand in the way no longer."""
+    if numbers:
+        cursor.execute(WAKE, {"numbers": list(numbers), "lease": LEASE_SECONDS})
 
 
 def resume(cursor: Any, device_ids: Collection[int], *, tell: bool = True) -> None:
@@ -243,9 +273,10 @@ def resume_all(cursor: Any, *, tell: bool = True) -> None:
         cursor.execute(f"NOTIFY {CHANNEL}")
 
 
-def _record(cursor: Any, outcomes: Sequence[Outcome]) -> None:
+def _record(cursor: Any, outcomes: Sequence[Outcome]) -> list[int]:
+    """Returns the numbers of those that the broker took."""
     if not outcomes:
-        return
+        return []
     cursor.execute(LOCK, [[each.claim.number for each in outcomes]])
     taken = [each for each in outcomes if each.result is Result.TAKEN]
     others = [each for each in outcomes if each.result is not Result.TAKEN]
@@ -258,6 +289,12 @@ def _record(cursor: Any, outcomes: Sequence[Outcome]) -> None:
             "lease": LEASE_SECONDS,
         }
         cursor.execute(NOT_TAKEN, _columns(others) | more)
+    return [each.claim.number for each in taken]
+
+
+def _expire(cursor: Any) -> list[int]:
+    cursor.execute(EXPIRE, [EXPIRE_ROWS])
+    return [number for (number,) in cursor.fetchall()]
 
 
 def _columns(outcomes: Sequence[Outcome]) -> dict[str, Any]:

@@ -76,7 +76,7 @@ def test_of_many_those_still_queued_are_cancelled_in_few_statements(
 ):
     commands = [people.command(cast.device) for _ in range(20)]
     outbox.turn([], 1)
-    with django_assert_num_queries(5):
+    with django_assert_num_queries(6):
         assert cancel(of(*commands), cast.operator) == 19
 
 
