@@ -12,7 +12,10 @@ from typing import Any, Protocol
 
 import paho.mqtt.client as paho
 import pytest
+from django.core.management import CommandError, call_command
 
+from devices.management.commands import simulate_devices
+from devices.simulator.device import Faults
 from iotplatform.embedded import Broker
 from tests.servers import Mosquitto, free_pair
 
@@ -186,6 +189,45 @@ def test_a_wrong_argument_is_named(wrong: str) -> None:
     )
     assert done.returncode != 0
     assert wrong.split("=")[0] in done.stderr
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[Faults]:
+    """The faults of the simulations that are started, which end at once."""
+    faults: list[Faults] = []
+
+    class Simulation:
+        def __init__(self, *_: Any, **options: Any) -> None:
+            faults.append(options["faults"])
+
+        def run(self, _: int | None) -> int:
+            return 0
+
+    monkeypatch.setattr(simulate_devices, "Simulation", Simulation)
+    monkeypatch.setattr(simulate_devices.signal, "signal", lambda *_: None)
+    return faults
+
+
+@pytest.mark.parametrize(
+    ("arguments", "faults"),
+    [
+        ([], Faults()),
+        (["--deaf"], Faults(deaf=1.0)),
+        (["--deaf=0.3", "--slow=2", "--answer-twice"], Faults(deaf=0.3, slow=2, answer_twice=True)),
+        (["--late=0.1", "--bad=0.2", "--duplicates=1"], Faults(late=0.1, bad=0.2, duplicates=1)),
+    ],
+)
+def test_devices_have_the_faults_that_are_asked_for(
+    asked: list[Faults], arguments: list[str], faults: Faults
+) -> None:
+    call_command("simulate_devices", *arguments)
+    assert asked == [faults]
+
+
+@pytest.mark.parametrize("wrong", ["--deaf=2", "--slow=-1", "--slow=nan", "--bad=nan"])
+def test_a_fault_out_of_its_range_is_refused(asked: list[Faults], wrong: str) -> None:
+    with pytest.raises(CommandError, match=wrong.split("=")[0]):
+        call_command("simulate_devices", wrong)
 
 
 @pytest.mark.mosquitto

@@ -93,7 +93,7 @@ def positive(text: str) -> int:
 
 
 def seconds(text: str) -> float:
-    if (number := float(text)) < 0:
+    if not (number := float(text)) >= 0:
         raise argparse.ArgumentTypeError("must not be negative")
     return number
 
