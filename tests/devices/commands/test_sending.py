@@ -286,7 +286,7 @@ def test_a_batch_takes_the_same_statements_for_few_devices_and_many(
 ):
     for number in range(2, 40):
         people.device(f"dev-{number:02}", cast.t0)
-    with django_assert_num_queries(12):
+    with django_assert_num_queries(11):
         assert to_all(cast).what.commands.count() == 39
 
 
