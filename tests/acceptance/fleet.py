@@ -99,15 +99,11 @@ class Fleet:
         """Begins a connection; returns once the broker has the subscriptions."""
         self._subscribed.clear()
         self._client = client = self._new_client()
+        client.on_pre_connect = self._begin_session
         client.on_connect = self._on_connect
         client.on_message = self._on_message
         client.on_subscribe = lambda *_: self._subscribed.set()
         client.reconnect_delay_set(1, 1)
-        session = uuid.uuid4().hex
-        client.user_data_set(session)
-        if self._tells and len(self.uids) == 1:
-            will = json.dumps({"state": "offline", "session": session, "reason": "gone"})
-            client.will_set(self._topic(self.uids[0], "status"), will, qos=1, retain=True)
         client.connect("127.0.0.1", self._port, **self._connect_options())
         client.loop_start()
         assert self._subscribed.wait(10)
@@ -173,6 +169,13 @@ class Fleet:
         properties = Properties(PacketTypes.CONNECT)
         properties.SessionExpiryInterval = KEEP_SECONDS if self._keeps_session else 0
         return {"clean_start": not self._keeps_session, "properties": properties}
+
+    def _begin_session(self, client: paho.Client, _: Any) -> None:
+        session = uuid.uuid4().hex
+        client.user_data_set(session)
+        if self._tells and len(self.uids) == 1:
+            will = json.dumps({"state": "offline", "session": session, "reason": "gone"})
+            client.will_set(self._topic(self.uids[0], "status"), will, qos=1, retain=True)
 
     def _on_connect(self, client: paho.Client, session: str, *_: Any) -> None:
         client.subscribe([(self._topic(uid, "commands"), self._quality()) for uid in self.uids])
