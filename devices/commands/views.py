@@ -59,6 +59,8 @@ from devices.models import (
 
 UUID_PATTERN = "[0-9a-fA-F-]{36}"
 PAGE = 100
+PAGE_OF_BATCHES = 20
+"""Fewer, since the commands of all of them are counted."""
 KEY = "Idempotency-Key"
 KEY_PATTERN = "[!-~]{1,255}"
 BAD_KEY = "Use 1 to 255 visible characters of ASCII, such as a UUID."
@@ -127,6 +129,7 @@ class DeviceCommandsView(GenericAPIView):
     serializer_class = CommandSerializer
     filterset_class = DeviceCommandFilters
     page_limit = PAGE
+    has_large_rows = True
 
     @extend_schema(
         operation_id="commands_of_device_list",
@@ -135,7 +138,11 @@ class DeviceCommandsView(GenericAPIView):
         responses=CommandSerializer(many=True),
     )
     def get(self, request: Request, device_uid: str) -> Response:
-        """The newest first. Those that still may come to a good end have no `finished_at`."""
+        """The newest first. Those that still may come to a good end have no `finished_at`.
+
+        Where results are large, a page of more than 100 may hold fewer than `limit`: go on while
+        there is a `next`.
+        """
         devices = Device.objects.visible_to(person(request)).only("pk")
         device = get_object_or_404(devices, device_uid=device_uid)
         # Optimization: who may see the device may see its commands, so nothing else is asked for.
@@ -153,6 +160,7 @@ class CommandViewSet(GenericViewSet):
     lookup_field = "id"
     lookup_value_regex = UUID_PATTERN
     page_limit = PAGE
+    has_large_rows = True
 
     def get_queryset(self) -> CommandQuerySet:
         return Command.objects.visible_to(person(self.request))
@@ -163,7 +171,11 @@ class CommandViewSet(GenericViewSet):
 
     @extend_schema(summary="List commands", responses=CommandSerializer(many=True))
     def list(self, request: Request) -> Response:
-        """The newest first, to all devices that you may see."""
+        """The newest first, to all devices that you may see.
+
+        Where results are large, a page of more than 100 may hold fewer than `limit`: go on while
+        there is a `next`.
+        """
         commands = self.filter_queryset(self.get_queryset().annotate(json=COMMAND))
         return self.get_paginated_response(json_array(self.paginate_queryset(commands)))
 
@@ -229,7 +241,7 @@ class BatchViewSet(GenericViewSet):
     filterset_class = BatchFilters
     lookup_field = "id"
     lookup_value_regex = UUID_PATTERN
-    page_limit = PAGE
+    page_limit = PAGE_OF_BATCHES
 
     def get_queryset(self) -> CommandBatchQuerySet:
         return CommandBatch.objects.visible_to(person(self.request))

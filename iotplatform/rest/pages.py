@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.core import signing
+from django.db import transaction
 from django.db.models import Q
 from rest_framework.exceptions import ValidationError
 from rest_framework.pagination import BasePagination
@@ -17,6 +18,12 @@ from rest_framework.utils.urls import remove_query_param, replace_query_param
 
 LIMIT = 1_000
 LARGEST_LIMIT = 10_000
+ALWAYS_WHOLE = 100
+"""Rows of a page that is never cut, however large they are."""
+LARGEST_PAGE = 16 * 1024 * 1024
+"""Characters of JSON beyond which a longer page is cut, where rows can be large."""
+FETCHED = 100
+"""Rows that are in memory before their size is known."""
 LIMIT_PATTERN = re.compile(r"[1-9][0-9]{0,4}")
 
 
@@ -77,12 +84,26 @@ def beyond(order: list[str], values: list[Any]) -> Q:
     return Q(**{f"{fields[0]}__{steps[0]}e": values[0]}) & after
 
 
+def until_large(queryset: Any) -> tuple[list[Any], bool]:
+    """The rows until there are LARGEST_PAGE characters of JSON, and whether there are more."""
+    rows: list[Any] = []
+    characters = 0
+    with transaction.atomic():
+        for row in queryset.iterator(chunk_size=FETCHED):
+            if characters >= LARGEST_PAGE:
+                return rows, True
+            rows.append(row)
+            characters += len(row.json)
+    return rows, False
+
+
 class KeysetPagination(BasePagination):
     """Pages of a queryset in its own order, which has to be total and free of null.
 
     A page begins where the one before ended, whatever was added meanwhile, and costs the same
     however far back it is. Of a queryset with an annotation `json` nothing else is read. A view may
-    set `page_limit`, the number of rows when none is asked for.
+    set `page_limit`, the number of rows when none is asked for, and `has_large_rows`, so that a
+    long page is cut before it fills the memory.
 
     A view that reads its rows itself calls `begin`, reads `limit` + 1 rows on from `cursor` in
     `direction`, and gives them to `end`.
@@ -96,7 +117,11 @@ class KeysetPagination(BasePagination):
             queryset = queryset.filter(beyond(self.direction, self.cursor.values))
         if "json" in queryset.query.annotations:
             queryset = queryset.values_list("json", *names(order), named=True)
-        return self.end(list(queryset[: self.limit + 1]))
+        queryset = queryset[: self.limit + 1]
+        if self.limit > ALWAYS_WHOLE and getattr(view, "has_large_rows", False):
+            rows, is_cut = until_large(queryset)
+            return self.end(rows, is_cut=is_cut)
+        return self.end(list(queryset))
 
     def begin(self, request: Request, order: list[str], limit: int = LIMIT) -> None:
         """Reads what page is wanted of a list in `order`; ValidationError if that is unclear."""

@@ -10,9 +10,11 @@ from devices.commands.cancelling import HAS_ENDED, WAS_CLAIMED
 from devices.commands.replies import Reply, record
 from devices.commands.serializers import CommandSerializer, CommandWholeSerializer
 from devices.models import Command, CommandStatus, CommandTransition, Device
+from iotplatform.rest import pages
 from tests import cast as people
 from tests.cast import NOON, api
 from tests.devices.commands.test_send_api import refusal
+from tests.iotplatform.test_pages import links
 from tests.queries import plan_of, queries_of
 
 COMMANDS = "/commands"
@@ -113,6 +115,30 @@ def test_a_page_is_of_a_hundred_if_nothing_is_said(cast, settings):
     for _ in range(101):
         people.command(cast.device)
     assert len(listed(cast.viewer)) == len(listed(cast.viewer, OF_DEV_01)) == 100
+
+
+def test_a_long_page_of_large_results_is_cut_and_the_next_goes_on(cast, settings, monkeypatch):
+    settings.COMMAND_QUEUE = 200
+    monkeypatch.setattr(pages, "LARGEST_PAGE", 50_000)
+    made = [people.command(cast.device, result="x" * 1_000) for _ in range(120)]
+    for url in (f"{COMMANDS}?limit=150", f"{OF_DEV_01}?limit=150"):
+        found, lengths = [], []
+        while url:
+            answer = api(cast.viewer).get(url)
+            found += [each["id"] for each in answer.json()]
+            lengths.append(len(answer.json()))
+            url = links(answer).get("next")
+        assert found == ids(*made[::-1])
+        assert len(lengths) > 2
+        assert max(lengths) < 50
+
+
+def test_a_page_of_a_hundred_is_never_cut(cast, monkeypatch):
+    monkeypatch.setattr(pages, "LARGEST_PAGE", 10)
+    people.command(cast.device)
+    people.command(cast.device)
+    assert len(listed(cast.viewer, limit=100)) == 2
+    assert len(listed(cast.viewer, limit=101)) == 1
 
 
 def test_everybody_sees_the_commands_of_their_tenant_and_staff_all(cast):
