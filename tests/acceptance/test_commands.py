@@ -246,4 +246,5 @@ def test_a_reply_that_comes_while_no_ingestor_runs_is_not_lost(platform, new_fle
     wait_until(lambda: fleet.executed, "the execution")
     platform.listening = platform.ingestor()
     wait_for(command, status="succeeded")
+    assert len(fleet.received) == 1
     assert fleet.findings() == OBEYED
