@@ -37,7 +37,7 @@ REPORT_SECONDS = 10.0
 CONNECT_SECONDS = 30.0
 # With taking leave of the broker less than the ten seconds that Docker grants.
 LAST_ANSWERS_SECONDS = 3.0
-STOP_SECONDS = 6.0
+STOP_SECONDS = 5.0
 
 NO_SUBSCRIBER = "No subscriber: the device is not connected to the broker."
 NO_ANSWER = "The broker did not answer in time; it may have the command."

@@ -120,8 +120,11 @@ TAKEN = """
 WITH taken AS (
     SELECT command.number, status AS former, publish_at = lease AS is_ours
     FROM devices_command AS command
-    JOIN unnest(%(numbers)s::bigint[], %(leases)s::timestamptz[]) AS outcome (number, lease)
-        ON outcome.number = command.number
+    JOIN (
+        SELECT number, max(lease) AS lease
+        FROM unnest(%(numbers)s::bigint[], %(leases)s::timestamptz[]) AS each (number, lease)
+        GROUP BY number
+    ) AS outcome ON outcome.number = command.number
 ), sent AS (
     UPDATE devices_command AS command
     SET sent_at = coalesce(sent_at, statement_timestamp()),

@@ -119,7 +119,8 @@ def test_trouble_with_one_command_is_no_trouble_for_the_others(cast, answer):
     assert is_sent(*others)
 
 
-def test_an_answer_that_does_not_come_keeps_nobody_waiting(cast):
+def test_an_answer_that_does_not_come_keeps_nobody_waiting(cast, monkeypatch):
+    monkeypatch.setattr(dispatcher, "ANSWER_SECONDS", NEVER)
     people.command(cast.device)
     session = FakeSession(dev_01=SILENCE)
     with dispatching(session):
@@ -196,22 +197,40 @@ def test_who_is_told_nothing_looks_by_itself(cast, monkeypatch):
 
 @pytest.mark.usefixtures("_blind")
 def test_word_of_a_command_that_comes_in_the_middle_of_a_look_is_not_lost(cast, monkeypatch):
-    looks, came, turn = threading.Semaphore(0), threading.Event(), outbox.turn
-
-    def long_turn(outcomes, limit):
-        done = turn(outcomes, limit)
-        looks.release()
-        came.wait()
-        return done
-
-    monkeypatch.setattr(dispatcher, "listen", deaf)
-    monkeypatch.setattr(outbox, "turn", long_turn)
+    looks, go_on = long_looks(monkeypatch)
     with dispatching(FakeSession()) as running:
         looks.acquire()
         command = people.command(cast.device)
         running.wake()
-        came.set()
+        go_on.set()
         wait_until(lambda: is_sent(command))
+
+
+@pytest.mark.usefixtures("_blind")
+def test_a_broker_that_comes_in_the_middle_of_a_look_is_not_overlooked(cast, monkeypatch):
+    looks, go_on = long_looks(monkeypatch)
+    command = people.command(cast.device)
+    session = FakeSession(connected=False)
+    with dispatching(session):
+        looks.acquire()
+        session.connected = True
+        go_on.set()
+        wait_until(lambda: is_sent(command))
+
+
+def long_looks(monkeypatch):
+    """Looks that end when the second of these is set; the first counts those that began."""
+    looks, go_on, turn = threading.Semaphore(0), threading.Event(), outbox.turn
+
+    def long_turn(outcomes, limit):
+        done = turn(outcomes, limit)
+        looks.release()
+        go_on.wait()
+        return done
+
+    monkeypatch.setattr(dispatcher, "listen", deaf)
+    monkeypatch.setattr(outbox, "turn", long_turn)
+    return looks, go_on
 
 
 @pytest.mark.usefixtures("_blind")

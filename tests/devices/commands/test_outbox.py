@@ -204,6 +204,15 @@ def test_a_new_session_during_the_flight_has_it_published_again(dev):
     assert claim_one().id == command.id
 
 
+def test_of_two_outcomes_of_one_command_the_later_one_counts(dev):
+    command = people.command(dev)
+    first = claim_one()
+    resume(dev)
+    second = claim_one()
+    outbox.turn([Outcome(each, Result.TAKEN) for each in (first, second, first)], 0)
+    assert (fresh(command).status, command.publish_at) == ("sent", None)
+
+
 @pytest.mark.parametrize("status", ["acknowledged", "succeeded", "cancelled"])
 def test_what_a_device_answered_or_what_is_over_is_not_published_again(dev, status):
     now = timezone.now()
@@ -240,6 +249,12 @@ def test_what_was_sent_expires_as_well(dev, status):
     expire(command)
     outbox.turn([], 0)
     assert fresh(command).status == "expired"
+
+
+def test_what_is_over_its_time_is_not_published_even_if_nobody_has_ended_it_yet(dev, monkeypatch):
+    monkeypatch.setattr(outbox, "EXPIRE_ROWS", 0)
+    expire(people.command(dev))
+    assert claims() == []
 
 
 def test_a_backlog_of_expired_commands_is_ended_part_by_part(dev, monkeypatch):
