@@ -97,6 +97,20 @@ def platform_between(
         platform.stop()
 
 
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory, server: Server) -> Iterator[Platform]:
+    """A platform with an ingestor, `shared.listening`, for all tests of a module."""
+    directory = tmp_path_factory.mktemp("shared")
+    with (
+        Mosquitto(directory) as broker,
+        fresh_database(server) as database,
+        platform_between(directory, server, database, broker) as platform,
+    ):
+        platform.listening = platform.ingestor()
+        platform.listening.wait_until_connected()
+        yield platform
+
+
 @pytest.fixture
 def _models(platform: Platform, django_db_blocker: Any) -> Iterator[None]:
     """Django in this process, the API too, works on the platform's database, past the proxy."""

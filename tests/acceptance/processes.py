@@ -120,6 +120,8 @@ class Platform:
     `variables` are settings that its processes start with.
     """
 
+    listening: Process
+
     def __init__(
         self, directory: Path, server: Server, database: str, broker: Mosquitto,
         sql: PostgresProxy, mqtt: MqttProxy,
@@ -209,8 +211,8 @@ class Platform:
         client.disconnect()
         client.loop_stop()
 
-    def stop(self) -> None:
-        """Ends what a test left running."""
+    def stop(self, *others: Process) -> None:
+        """Ends what a test left running, but not `others`."""
         for each in self._started:
-            if each.process.poll() is None:
+            if each not in others and each.process.poll() is None:
                 each.kill()

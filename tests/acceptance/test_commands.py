@@ -12,11 +12,9 @@ from accounts.models import Role
 from devices.models import Command, DeviceState
 from telemetry.models import Receipt, RejectedMessage
 from tests import cast as people
-from tests.acceptance.conftest import fresh_database, platform_between
 from tests.acceptance.fleet import OBEYED
 from tests.acceptance.ledger import wait_until
 from tests.acceptance.proxy import PUBACK
-from tests.servers import Mosquitto
 
 pytestmark = pytest.mark.mosquitto
 
@@ -24,24 +22,13 @@ BRIEF = timedelta(seconds=0.7)
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory, server):
-    """A platform with its ingestor and its dispatcher, for all tests here."""
-    directory = tmp_path_factory.mktemp("commands")
-    with (
-        Mosquitto(directory) as broker,
-        fresh_database(server) as database,
-        platform_between(directory, server, database, broker) as platform,
-    ):
-        platform.listening = platform.ingestor()
-        dispatcher = platform.dispatcher()
-        platform.listening.wait_until_connected()
-        dispatcher.wait_until_connected()
-        yield platform
+def _dispatcher(shared):
+    shared.dispatcher().wait_until_connected()
 
 
 @pytest.fixture
-def platform(running):
-    return running
+def platform(shared, _dispatcher):
+    return shared
 
 
 @pytest.fixture

@@ -24,12 +24,19 @@ STEPS = [
 
 
 @pytest.fixture
-def fleet(platform, new_fleet):
-    """Ten devices that are connected, and somebody to hear what they answer."""
-    ingestor = platform.ingestor()
+def platform(shared):
+    """Without a dispatcher, and without commands of other tests."""
+    yield shared
+    shared.stop(shared.listening)
+    with shared.server.connect(shared.database) as connection:
+        connection.execute("TRUNCATE devices_command CASCADE")
+
+
+@pytest.fixture
+def fleet(new_fleet):
+    """Ten devices that are connected."""
     fleet = new_fleet(10)
     fleet.connect()
-    ingestor.wait_until_connected()
     return fleet
 
 
