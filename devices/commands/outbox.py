@@ -68,6 +68,8 @@ WITH verdict AS (
     SELECT command.number, slug, device_uid, first.publish_at AS first_at,
         first.reason AS first_reason,
         CASE
+            WHEN cancelled_at IS NOT NULL AND command.status = 'queued'
+                AND command.claimed_at IS NULL THEN 'cancelled'
             WHEN first.number <> command.number THEN 'behind'
             WHEN NOT is_enabled THEN 'disabled'
             WHEN session = 'offline' THEN 'offline'
@@ -77,6 +79,7 @@ WITH verdict AS (
     JOIN devices_device AS device ON device.id = command.device_id
     JOIN accounts_tenant AS tenant ON tenant.id = device.tenant_id
     LEFT JOIN devices_devicestate AS state ON state.device_id = command.device_id
+    LEFT JOIN devices_commandbatch AS batch ON batch.id = command.batch_id
     CROSS JOIN LATERAL (
         SELECT number, publish_at, reason FROM devices_command AS waiting
         WHERE waiting.device_id = command.device_id
@@ -86,6 +89,8 @@ WITH verdict AS (
     WHERE command.number = ANY(%(numbers)s)
 )
 UPDATE devices_command AS command SET
+    status = CASE verdict WHEN 'cancelled' THEN 'cancelled' ELSE status END,
+    finished_at = CASE verdict WHEN 'cancelled' THEN statement_timestamp() ELSE finished_at END,
     claimed_at = CASE verdict
         WHEN 'ready' THEN coalesce(claimed_at, statement_timestamp()) ELSE claimed_at
     END,
@@ -98,6 +103,7 @@ UPDATE devices_command AS command SET
             ELSE first_at + (5 + 5 * random()) * interval '1 minute'
         END
         WHEN 'disabled' THEN statement_timestamp() + interval '1 minute'
+        WHEN 'cancelled' THEN NULL
         -- What wakes it is its device's next session.
         ELSE expires_at
     END,
@@ -105,10 +111,17 @@ UPDATE devices_command AS command SET
         WHEN 'ready' THEN ''
         WHEN 'behind' THEN first_reason
         WHEN 'disabled' THEN 'The device is disabled.'
+        WHEN 'cancelled' THEN ''
         ELSE 'The device is offline.'
     END
 FROM verdict WHERE command.number = verdict.number
 RETURNING command.number, id, slug, device_uid, cmd, params, expires_at, publish_at, verdict
+"""
+
+# What somebody had in hand when its batch was cancelled, and the broker passed on to nobody.
+CALLED_OFF = """
+INSERT INTO devices_commandtransition (command_id, status, at, by, detail)
+SELECT unnest(%s::bigint[]), 'cancelled', statement_timestamp(), '', 'Its batch was cancelled.'
 """
 
 # In one order with all who lock commands, so that nobody deadlocks.
@@ -315,4 +328,9 @@ def _due(cursor: Any, limit: int) -> list[int]:
 def _claim(cursor: Any, numbers: list[int]) -> list[Claim]:
     """Those of `numbers`, which are locked, that are to be published now; others are put off."""
     cursor.execute(CLAIM, {"numbers": numbers, "lease": LEASE_SECONDS})
-    return [Claim(*row) for *row, verdict in sorted(cursor.fetchall()) if verdict == "ready"]
+    verdicts = [(Claim(*row), verdict) for *row, verdict in sorted(cursor.fetchall())]
+    called_off = [claim.number for claim, verdict in verdicts if verdict == "cancelled"]
+    if called_off:
+        cursor.execute(CALLED_OFF, [called_off])
+        wake_next(cursor, called_off)
+    return [claim for claim, verdict in verdicts if verdict == "ready"]

@@ -75,6 +75,8 @@ def _take(cursor: Cursor[Any], replies: Sequence[Reply]) -> None:
     # What was to be done can be long, and is of no interest here.
     locked = Command.objects.filter(id__in=ids).order_by("number").defer("params")
     commands = {command.id: command for command in locked.select_for_update()}
+    # Others of the device may wait behind these.
+    put_off = [command.number for command in commands.values() if command.publish_at]
     steps: list[CommandTransition] = []
     for reply in replies:
         if command := commands.get(reply.command_id):
@@ -82,6 +84,7 @@ def _take(cursor: Cursor[Any], replies: Sequence[Reply]) -> None:
     # Optimization: all on their way at once, where a thousand saves would take half a second.
     cursor.executemany(MOVE, [_moved(command) for command in commands.values()])
     CommandTransition.objects.bulk_create(steps)
+    outbox.wake_next(cursor, put_off)
 
 
 def _moved(command: Command) -> dict[str, Any]:

@@ -4,9 +4,10 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from devices.commands import outbox
-from devices.commands.cancelling import cancel
+from devices.commands import outbox, replies
+from devices.commands.cancelling import cancel, cancel_batch
 from devices.commands.outbox import Outcome, Result
+from devices.commands.replies import Reply
 from devices.models import Command, Device, DeviceState
 from tests import cast as people
 from tests.devices.commands.turns import (
@@ -17,6 +18,7 @@ from tests.devices.commands.turns import (
     fresh,
     record,
     resume,
+    steps,
     wait_for,
 )
 
@@ -91,6 +93,35 @@ def test_what_waits_behind_a_command_that_is_put_off_follows_when_that_is_cancel
     first, second = behind
     assert cancel(Command.objects.filter(pk=first.pk), None) == 1
     assert claim_one().id == second.id
+
+
+def test_what_waits_behind_a_command_that_is_put_off_follows_when_its_device_answers(behind):
+    first, second = behind
+    answer = Reply(first.device_id, first.id, "ok", None, "", timezone.now())
+    with connection.cursor() as cursor:
+        replies.record(cursor, [answer])
+    assert fresh(first).status == "succeeded"
+    assert claim_one().id == second.id
+
+
+def test_what_was_on_its_way_when_its_batch_was_cancelled_is_not_tried_again(cast):
+    batch = people.batch(cast.t0)
+    claim = claim_one()
+    assert cancel_batch(batch, cast.operator) == 0
+    record(claim, Result.NOT_TAKEN, "No subscriber.")
+    wait_for(60, pk=claim.number)
+    assert claims() == []
+    command = batch.commands.get()
+    assert command.status == "cancelled"
+    assert steps(command)[-1] == ("cancelled", "Its batch was cancelled.")
+
+
+def test_what_the_broker_may_have_of_a_cancelled_batch_is_published_until_that_is_known(cast):
+    batch = people.batch(cast.t0)
+    claim = claim_one()
+    assert cancel_batch(batch, cast.operator) == 0
+    record(claim, Result.UNCLEAR, "No answer.")
+    assert claim_one().id == claim.id
 
 
 def test_what_waits_behind_a_command_that_is_put_off_begins_anew_with_its_device(dev, behind):
