@@ -288,8 +288,8 @@ class BatchViewSet(GenericViewSet):
     def cancel(self, request: Request, id: str) -> Response:
         """Cancels all commands of it that are queued and on their way to nobody.
 
-        The others go on; `counts` tells how many there are. Doing it again changes nothing but
-        those that are queued still.
+        The others go on; `counts` tells how many there are. Of those that were on their way, what
+        the broker passes on to nobody is cancelled as well. Doing it again changes nothing.
         """
         nothing_in(request)
         cancel_batch(get_object_or_404(self.get_queryset(), id=id), person(request))
