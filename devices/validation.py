@@ -1,5 +1,6 @@
 """What people may write as labels of a device, as fields of a device type, and as a command."""
 
+import json
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -17,8 +18,17 @@ LARGEST_NUMBER = 1e308
 
 DEEPEST_PARAMS = 60
 """Arrays and objects within each other; around them, a command is one more."""
-FARTHEST = 1e30
-"""How far from 1 a number in params may be, up or down."""
+SMALLEST = 1e-30
+"""Size of a number in params, unless it is 0: PostgreSQL writes an exponent out."""
+LONGEST_WHOLE = len(str(-(2**63)))
+
+TOO_DEEP = f"Nest no more than {DEEPEST_PARAMS} arrays and objects."
+TOO_LONG = "Use whole numbers of at most 64 bits."
+NOT_A_SIZE = f"Use numbers between {SMALLEST} and 1e19 in size, or 0."
+
+
+class NoJSON(ValidationError):
+    """A text that is no JSON at all."""
 
 
 def validate_labels(labels: Any) -> None:
@@ -85,6 +95,57 @@ def validate_cmd(cmd: str) -> None:
     """The name of a command is a text that people can see and PostgreSQL can keep."""
     if not cmd.isprintable() or not is_text(cmd):
         raise ValidationError("Use letters, digits and signs that can be printed.")
+    if not cmd.strip():
+        raise ValidationError("Say what the device shall do, in a word such as reboot.")
+    if cmd != cmd.strip():
+        raise ValidationError("Leave out the spaces at its beginning and end.")
+
+
+def read_json(text: str) -> Any:
+    """What people typed as JSON; `validate_params` says whether a command can take it.
+
+    Raises NoJSON for a text that is none, and ValidationError for numbers that would be changed,
+    and for what is nested too deeply to be read.
+    """
+    numbers = _Numbers()
+    try:
+        value = json.loads(
+            text,
+            parse_constant=numbers.constant,
+            parse_int=numbers.whole,
+            parse_float=numbers.real,
+        )
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}"
+        raise NoJSON(f"This is no JSON: {error.msg} ({where}).") from error
+    except RecursionError as error:
+        raise ValidationError(TOO_DEEP) from error
+    if numbers.fault:
+        raise ValidationError(numbers.fault)
+    return value
+
+
+class _Numbers:
+    """Reads numbers, and notes what is wrong with one: the text may turn out to be no JSON."""
+
+    fault = ""
+
+    def constant(self, name: str) -> float:
+        self.fault = f"There is no {name} in JSON. {NOT_A_SIZE}"
+        return 0.0
+
+    def whole(self, digits: str) -> int:
+        # Python refuses the longest ones, in words about itself.
+        if len(digits) > LONGEST_WHOLE:
+            self.fault = TOO_LONG
+            return 0
+        return int(digits)
+
+    def real(self, text: str) -> float:
+        number = float(text)
+        if not number and text.lower().partition("e")[0].strip("-0."):
+            self.fault = NOT_A_SIZE
+        return number
 
 
 def validate_params(params: Any) -> None:
@@ -97,18 +158,27 @@ def validate_params(params: Any) -> None:
 def _check_json(value: Any, levels: int) -> None:
     if isinstance(value, str) and not is_text(value):
         raise ValidationError("Remove the characters that are not text.")
-    # PostgreSQL writes an exponent out, which devices have no memory for.
-    if isinstance(value, float) and not (value == 0 or 1 / FARTHEST <= abs(value) <= FARTHEST):
-        raise ValidationError(f"Use numbers from {1 / FARTHEST} to {FARTHEST}.")
-    if isinstance(value, int) and not -(2**63) <= value < 2**64:
-        raise ValidationError("Use whole numbers of at most 64 bits.")
+    if isinstance(value, int | float):
+        _check_size(value)
     if isinstance(value, dict | list) and not levels:
-        raise ValidationError(f"Nest no more than {DEEPEST_PARAMS} arrays and objects.")
+        raise ValidationError(TOO_DEEP)
     if isinstance(value, dict):
         value = [*value, *value.values()]
     if isinstance(value, list):
         for child in value:
             _check_json(child, levels - 1)
+
+
+def _check_size(number: float) -> None:
+    if isinstance(number, int):
+        fits = -(2**63) <= number < 2**64
+    else:
+        # A whole number that is longer came over the API as the nearest real one.
+        fits = not number.is_integer() or -(2**63) < number < 2**64
+    if not fits:
+        raise ValidationError(TOO_LONG)
+    if number and not SMALLEST <= abs(number) < 2**64:
+        raise ValidationError(NOT_A_SIZE)
 
 
 def is_text(text: str) -> bool:
