@@ -11,19 +11,25 @@ GOODBYE_SECONDS = 5
 
 
 class Simulation:
-    """Devices `dev-01`, `dev-02` … that each send a message every `interval` seconds."""
+    """Devices that each send a message every `interval` seconds: with the prefix `dev` they are
+    `dev-01`, `dev-02` …"""
 
     def __init__(
-        self, tenant: str, devices: int, broker: Broker, *, interval: float, faults: Faults
+        self,
+        tenant: str,
+        devices: int,
+        broker: Broker,
+        *,
+        interval: float,
+        faults: Faults,
+        prefix: str = "dev",
     ) -> None:
         self._interval = interval
         self._is_stopping = False
         self._schedule = Schedule()
         self._devices = [
-            SimulatedDevice(
-                tenant, f"dev-{number:02}", broker, faults, self._schedule, interval=interval
-            )
-            for number in range(1, devices + 1)
+            SimulatedDevice(tenant, uid, broker, faults, self._schedule, interval=interval)
+            for uid in (f"{prefix}-{number:02}" for number in range(1, devices + 1))
         ]
 
     def stop(self) -> None:

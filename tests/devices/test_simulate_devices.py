@@ -109,9 +109,9 @@ def next_status(heard: "queue.Queue[Heard]") -> dict[str, Any]:
 def test_every_device_sends_as_many_messages_as_asked(
     broker: HasPort, ear: "queue.Queue[Heard]"
 ) -> None:
-    simulate(broker, "--devices=3", "--tenant=plant.1", "--count=4")
+    simulate(broker, "--devices=3", "--tenant=plant.1", "--prefix=pump", "--count=4")
     topics = [ear.get(timeout=10)[0] for _ in range(3 * (4 + 2))]
-    for uid in ("dev-01", "dev-02", "dev-03"):
+    for uid in ("pump-01", "pump-02", "pump-03"):
         assert topics.count(f"plant.1/devices/{uid}/telemetry") == 4
 
 
@@ -176,7 +176,8 @@ def test_the_last_will_of_a_killed_device_names_its_session(
 
 
 @pytest.mark.parametrize(
-    "wrong", ["--devices=0", "--interval=-1", "--bad=1.5", "--tenant=a/b", "--count=some"]
+    "wrong",
+    ["--devices=0", "--interval=-1", "--bad=1.5", "--tenant=a/b", "--prefix=a/b", "--count=some"],
 )
 def test_a_wrong_argument_is_named(wrong: str) -> None:
     done = subprocess.run(

@@ -23,6 +23,12 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.formatter_class = argparse.ArgumentDefaultsHelpFormatter
         parser.add_argument("--devices", type=positive, default=5, help="how many devices")
+        parser.add_argument(
+            "--prefix",
+            default="dev",
+            help="how their ids begin: dev-01, dev-02 and so on. Of two simulations that run at "
+            "once, each needs its own",
+        )
         parser.add_argument("--tenant", default="t0", help="slug of the tenant they belong to")
         parser.add_argument(
             "--interval", type=seconds, default=2.0, help="seconds between messages of a device"
@@ -65,9 +71,10 @@ class Command(BaseCommand):
                 broker(),
                 interval=options["interval"],
                 faults=Faults(**{field.name: options[field.name] for field in fields(Faults)}),
+                prefix=options["prefix"],
             )
         except TopicError as error:
-            raise CommandError(f"--tenant: {error}") from error
+            raise CommandError(f"--tenant, --prefix: {error}") from error
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: simulation.stop())
         if missing := simulation.run(options["count"]):
