@@ -101,7 +101,7 @@ WHERE state.device_id = batch.device_id
 
 # A Last Will comes late: the device may be back by then, under a new session id, and an end of the
 # former session is not believed. Of two batches that commit out of order the later word holds. Said
-# twice, with readings in between, an end is a new one.
+# twice, with readings in between, an end is a new one, and so is a beginning without a name.
 BELIEVE = """
 UPDATE devices_devicestate
 SET session = %(state)s, session_id = %(session_id)s, since = %(at)s, reason = %(reason)s
@@ -109,6 +109,7 @@ WHERE device_id = %(device_id)s
   AND (since IS NULL OR since <= %(at)s)
   AND (
     (session, session_id) IS DISTINCT FROM (%(state)s, %(session_id)s)
+    OR session = 'online' AND session_id = '' AND since < %(at)s
     OR session = 'offline' AND data_at > since AND data_at <= %(at)s
   )
   AND (%(state)s <> 'offline' OR %(session_id)s = '' OR session_id IN ('', %(session_id)s))

@@ -9,20 +9,19 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
-from datetime import UTC, datetime
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import orjson
 from mqtt5 import PubAckReasonCode
 
 from devices.commands import outbox
-from devices.commands.outbox import LEASE_SECONDS, Claim, Outcome, Result
+from devices.commands.outbox import LEASE_SECONDS, Claim, Outcome, Result, Turn
 from devices.commands.wakeups import listen
 from devices.daemon.writer import Writer
 from devices.models.commands import REASON_LENGTH
 from devices.mqtt import topics
-from devices.mqtt.session import Session
+from devices.mqtt.session import NotSent, Session
 
 logger = logging.getLogger(__name__)
 
@@ -40,19 +39,13 @@ LAST_ANSWERS_SECONDS = 3.0
 STOP_SECONDS = 5.0
 
 NO_SUBSCRIBER = "No subscriber: the device is not connected to the broker."
+TOO_LATE = "The database took so long to hand it out that its time was over."
 NO_ANSWER = "The broker did not answer in time; it may have the command."
 REFUSED = 0x80
 
 
 class NotConnected(Exception):
     """A drain could not begin or go on: the broker was not reached in time."""
-
-
-class Round(NamedTuple):
-    """A turn of the outbox, and when it began by the clock of the event loop."""
-
-    began: float
-    turn: outbox.Turn
 
 
 class Dispatcher:
@@ -68,6 +61,7 @@ class Dispatcher:
         self._with_properties = with_properties
         self._flying: set[asyncio.Task[Outcome]] = set()
         self._outcomes: list[Outcome] = []
+        self._pause = LOOK_SECONDS
         self._woken = asyncio.Event()
         self._stopping = asyncio.Event()
 
@@ -104,9 +98,9 @@ class Dispatcher:
         while not self._stopping.is_set():
             self._woken.clear()
             if not await self._round():
-                # At the latest in some seconds: what is put off becomes due without a word.
+                # What is put off becomes due without a word.
                 waits = self.session.wait_until_connected, self._woken.wait
-                await self._wait(waits[self.session.connected], LOOK_SECONDS)
+                await self._wait(waits[self.session.connected], self._pause)
         await self._record_the_last()
 
     async def _drain(self) -> None:
@@ -126,9 +120,10 @@ class Dispatcher:
         self._land()
         # Without a broker nothing is claimed, but lives go on ending.
         limit = ROUND_COMMANDS - len(self._flying) if self.session.connected else 0
-        began, turn = await self._turn(limit)
+        turn, began = await self._turn(limit)
+        self._pause = LOOK_SECONDS if turn.wait is None else min(turn.wait, LOOK_SECONDS)
         for claim in turn.claims:
-            publishing = self._publish(claim, began + ANSWER_SECONDS)
+            publishing = self._publish(claim, began)
             self._flying.add(asyncio.create_task(publishing))
         if self._flying:
             await asyncio.wait(self._flying, timeout=ROUND_SECONDS)
@@ -141,11 +136,12 @@ class Dispatcher:
         self._flying -= landed
         self._outcomes += [task.result() for task in landed]
 
-    async def _turn(self, limit: int) -> Round:
-        done = await self.writer.run(partial(turn, self._outcomes, limit))
-        self.report.add(self._outcomes, done.turn.expired)
+    async def _turn(self, limit: int) -> tuple[Turn, float]:
+        """A turn of the outbox, and when it began."""
+        turn, began = await self.writer.run(partial(timed_turn, self._outcomes, limit))
+        self.report.add(self._outcomes, turn.expired)
         self._outcomes = []
-        return done
+        return turn, began
 
     async def _wait(self, event: Callable[[], Coroutine[Any, Any, Any]], seconds: float) -> None:
         """Until `event` or a stop, and no longer than `seconds`."""
@@ -175,38 +171,44 @@ class Dispatcher:
         for task in (work, *self._flying):
             task.cancel()
 
-    async def _publish(self, claim: Claim, deadline: float) -> Outcome:
-        """Publish a command, whatever the trouble, so that no other suffers from it."""
+    async def _publish(self, claim: Claim, began: float) -> Outcome:
+        """Publish a command that was claimed at `began`, whatever the trouble.
+
+        So no other suffers from it. Both times are of the clock of the event loop: that of the wall
+        may differ from the one of the database, which the life of a command goes by.
+        """
+        deadline = began + min(ANSWER_SECONDS, claim.left)
+        result, reason = await self._attempt(claim, began + claim.left, deadline)
+        return Outcome(claim, result, reason[:REASON_LENGTH], at=time.monotonic())
+
+    async def _attempt(self, claim: Claim, end: float, deadline: float) -> tuple[Result, str]:
+        if time.monotonic() >= deadline:
+            return Result.NOT_TAKEN, TOO_LATE
         try:
-            message = self._message(claim)
-            if time.monotonic() >= deadline:
-                raise TimeoutError
             async with asyncio.timeout_at(deadline):
-                code = await self.session.publish(**message)
+                return meaning_of(await self.session.publish(**self._message(claim, end)))
         except TimeoutError:
-            return Outcome(claim, Result.UNCLEAR, NO_ANSWER)
+            return Result.UNCLEAR, NO_ANSWER
+        except NotSent as error:
+            return Result.NOT_TAKEN, str(error)
         except ConnectionError as error:
-            return Outcome(claim, Result.UNCLEAR, str(error)[:REASON_LENGTH])
+            return Result.UNCLEAR, str(error)
         except ValueError as error:
-            return Outcome(claim, Result.NOT_TAKEN, str(error)[:REASON_LENGTH])
+            return Result.IMPOSSIBLE, str(error)
         except Exception as error:
             logger.exception("Command %s could not be published.", claim.id)
-            return Outcome(
-                claim, Result.UNCLEAR, f"It could not be published: {error}"[:REASON_LENGTH]
-            )
-        return outcome_of(claim, code)
+            return Result.UNCLEAR, f"Not published: {error}"
 
-    def _message(self, claim: Claim) -> dict[str, Any]:
-        """What `Session.publish` is called with."""
+    def _message(self, claim: Claim, end: float) -> dict[str, Any]:
+        """What `Session.publish` is called with; `end` is that of the command's life."""
         message = {
             "topic": topics.build(claim.tenant, claim.uid, "commands"),
             "payload": body(claim),
         }
         if not self._with_properties:
             return message
-        left = (claim.expires_at - datetime.now(UTC)).total_seconds()
         return message | {
-            "message_expiry": max(1, int(left)),
+            "message_expiry": max(1, int(end - time.monotonic())),
             "response_topic": topics.build(claim.tenant, claim.uid, "replies"),
             "correlation_data": str(claim.id).encode(),
         }
@@ -218,10 +220,10 @@ class Dispatcher:
                 logger.info("%s", self.report.line())
 
 
-def turn(outcomes: Sequence[Outcome], limit: int) -> Round:
-    """A turn of the outbox, in the writer's thread: the leases run from here."""
+def timed_turn(outcomes: Sequence[Outcome], limit: int) -> tuple[Turn, float]:
+    """A turn of the outbox, in the writer's thread, and when it began: leases run from there."""
     began = time.monotonic()
-    return Round(began, outbox.turn(outcomes, limit))
+    return outbox.turn(outcomes, limit), began
 
 
 def body(claim: Claim) -> bytes:
@@ -230,14 +232,15 @@ def body(claim: Claim) -> bytes:
     return orjson.dumps({"id": str(claim.id), "cmd": claim.cmd, "params": params})
 
 
-def outcome_of(claim: Claim, code: int) -> Outcome:
-    """What the broker's PUBACK says."""
+def meaning_of(code: int) -> tuple[Result, str]:
+    """What the reason code of the broker's PUBACK says."""
     if code == PubAckReasonCode.NO_MATCHING_SUBSCRIBERS:
-        return Outcome(claim, Result.NOT_TAKEN, NO_SUBSCRIBER)
+        return Result.NOT_TAKEN, NO_SUBSCRIBER
     if code < REFUSED:
-        return Outcome(claim, Result.TAKEN)
-    name = PubAckReasonCode(code).name.lower().replace("_", " ")
-    return Outcome(claim, Result.NOT_TAKEN, f"The broker refused the command: {name}.")
+        return Result.TAKEN, ""
+    known = code in list(PubAckReasonCode)
+    name = PubAckReasonCode(code).name.lower().replace("_", " ") if known else f"{code:#04x}"
+    return Result.NOT_TAKEN, f"The broker refused the command: {name}."
 
 
 class Report:
@@ -263,6 +266,6 @@ class Report:
 
 
 def _name(outcome: Outcome) -> str:
-    if outcome.result is Result.NOT_TAKEN:
-        return "no_subscriber" if outcome.reason == NO_SUBSCRIBER else "refused"
-    return "taken" if outcome.result is Result.TAKEN else "unclear"
+    if outcome.result in (Result.TAKEN, Result.UNCLEAR):
+        return outcome.result.value
+    return "no_subscriber" if outcome.reason == NO_SUBSCRIBER else "refused"

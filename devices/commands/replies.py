@@ -5,26 +5,17 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from django.db.models import BooleanField, ExpressionWrapper, Q
+from django.db.models.functions import Now
 from psycopg import Cursor
 from psycopg.types.json import Jsonb
 
 from devices.commands import outbox
 from devices.models import Command, CommandTransition
 
-# Of both who replied and who is back, in one order with all who lock commands: two passes, each in
-# order, could meet those of somebody else half-way.
-LOCK = """
-SELECT FROM devices_command WHERE number IN (
-    SELECT number FROM devices_command WHERE id = ANY(%s)
-    UNION ALL
-    SELECT number FROM devices_command WHERE finished_at IS NULL AND device_id = ANY(%s)
-) ORDER BY number FOR UPDATE
-"""
-
 # What a reply may change.
 MOVED = (
-    "status", "reason", "publish_at", "acknowledged_at", "finished_at",
-    "is_late", "reply", "result", "error",
+    "status", "reason", "acknowledged_at", "finished_at", "is_late", "reply", "result", "error",
 )  # fmt: skip
 MOVE = f"""
 UPDATE devices_command SET {", ".join(f"{name} = %({name})s" for name in MOVED)}
@@ -62,29 +53,28 @@ def record(
 ) -> None:
     """Move the commands as far as `replies`, which are to known ones, prove; and have published
     again what the devices that are `back` have not answered. Inside a transaction."""
-    if replies and back:
-        cursor.execute(LOCK, [[reply.command_id for reply in replies], [*back]])
-    if replies:
-        _take(cursor, replies)
+    # Queues before commands, as everybody locks them.
     if back:
         outbox.resume(cursor, back, tell=tell)
+    if replies:
+        _take(cursor, replies)
 
 
 def _take(cursor: Cursor[Any], replies: Sequence[Reply]) -> None:
     ids = {reply.command_id for reply in replies}
     # What was to be done can be long, and is of no interest here.
     locked = Command.objects.filter(id__in=ids).order_by("number").defer("params")
-    commands = {command.id: command for command in locked.select_for_update()}
-    # Others of the device may wait behind these.
-    put_off = [command.number for command in commands.values() if command.publish_at]
-    steps: list[CommandTransition] = []
+    # By the clock that says when commands expire. Perhaps nobody has ended it yet.
+    overdue = Q(finished_at=None, expires_at__lte=Now())
+    found = locked.annotate(is_overdue=ExpressionWrapper(overdue, BooleanField()))
+    commands: dict[UUID, Any] = {each.id: each for each in found.select_for_update()}
+    steps = [command.expire() for command in commands.values() if command.is_overdue]
     for reply in replies:
         if command := commands.get(reply.command_id):
             steps += command.take_reply(reply.status, reply.result, reply.error, reply.at)
     # Optimization: all on their way at once, where a thousand saves would take half a second.
     cursor.executemany(MOVE, [_moved(command) for command in commands.values()])
     CommandTransition.objects.bulk_create(steps)
-    outbox.wake_next(cursor, put_off)
 
 
 def _moved(command: Command) -> dict[str, Any]:

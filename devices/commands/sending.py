@@ -11,42 +11,44 @@ from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import Count, Q, QuerySet
-from django.db.models.functions import Now
-from django.utils import timezone
+from django.db.models import Count, F, OuterRef, QuerySet, Subquery
+from django.db.models.functions import Coalesce, Now
+from django.shortcuts import get_object_or_404
 from psycopg.types.json import Jsonb
 from rest_framework.exceptions import APIException, Throttled, ValidationError
 
 from accounts.conflicts import Conflict, conflicts
 from accounts.models import Tenant, User
+from devices.commands import outbox
 from devices.commands.targets import check_found
 from devices.models import Command, CommandBatch, Device, DeviceQuerySet
 
 LIFE = timedelta(hours=24)
 LONGEST_LIFE = timedelta(days=30)
 RATE_WINDOW = timedelta(minutes=1)
-CHANNEL = "commands"
-"""Who listens here is told that there is something to publish."""
-
+REASONS_TOLD = 3
 # Optimization: one statement, as ten thousand rows took the ORM ten times as long as PostgreSQL.
 QUEUE = """
 WITH queued AS (
     INSERT INTO devices_command (
         id, tenant_id, device_id, batch_id, cmd, params, expires_at, issued_by_id,
-        idempotency_key, status, reason, attempts, is_late, reply, error
+        idempotency_key, status, reason, is_late, reply, error
     )
     SELECT gen_random_uuid(), tenant_id, id, %(batch)s, %(cmd)s, %(params)s,
-        statement_timestamp() + %(life)s, %(by)s, %(key)s, 'queued', '', 0, false, '', ''
+        statement_timestamp() + %(life)s, %(by)s, %(key)s, 'queued', '', false, '', ''
     FROM devices_device WHERE id = ANY(%(devices)s) ORDER BY id
     RETURNING number
 )
 INSERT INTO devices_commandtransition (command_id, status, by, detail)
-SELECT number, 'queued', %(email)s, '' FROM queued ORDER BY number
+SELECT number, 'queued', %(name)s, '' FROM queued ORDER BY number
 RETURNING command_id
 """
 
 DISABLED = "{uid} is disabled. Enable it first."
-FULL = "{count} commands to {uid} are open already. Wait for it, or cancel some."
+FULL = (
+    "{count} commands to {uid} are open already. Wait until it has answered some, or cancel some."
+)
+NOBODY = "It cannot be queued for any of these devices. {reasons}"
 IN_USE = "Another request with this Idempotency-Key is at work. Try again in a moment."
 
 
@@ -97,30 +99,32 @@ class Sent(NamedTuple):
 
 
 @transaction.atomic
-def send(order: Order, device: Device, by: User | None, key: str = "") -> Sent:
-    """Queue a command to one device. `by` is nobody where no person is logged in.
+def send(order: Order, device: Device, by: User | None, key: str = "", *, name: str = "") -> Sent:
+    """Queue a command to one device. `name` says who asks where no person is logged in.
 
     With a `key` that `by` used before, the command of that time is returned.
     """
     check_size(order)
-    # One sender at a time: of a device's commands, the order of numbers is that of commits.
-    devices = Device.objects.filter(pk=device.pk)
-    device = devices.select_for_update(no_key=True, of=["self"]).select_related("tenant").get()
+    with connection.cursor() as cursor:
+        outbox.add(cursor, [device.pk])
+    device = get_object_or_404(
+        Device.objects.select_related("tenant"), pk=device.pk, deleted_at=None
+    )
     if key and (before := Command.objects.filter(issued_by=by, idempotency_key=key).first()):
         return _again(before, order, before.device_id == device.pk)
-    if reason := _obstacle(device, Command.objects.filter(device=device)):
+    if reason := _obstacle_of(device, _open().filter(device=device).count()):
         raise Conflict(reason)
     _check_rate(device.tenant, 1)
     with conflicts(IN_USE):
-        (number,) = _queue(order, [device], by, key=key)
+        (number,) = _queue(order, [device], by, key=key, name=name)
     return Sent(Command.objects.get(pk=number), is_new=True)
 
 
 def plan(devices: DeviceQuerySet) -> Plan:
     """Which of `devices` a command can be queued for now."""
-    open_ = Count("commands", filter=_is_open("commands__"))
-    chosen = devices.order_by("pk").annotate(open_commands=open_)
-    found: list[Any] = list(chosen)
+    mine = _open().filter(device=OuterRef("pk")).order_by().values("device")
+    open_commands = Coalesce(Subquery(mine.annotate(count=Count("*")).values("count")), 0)
+    found: list[Any] = list(devices.order_by("pk").annotate(open_commands=open_commands))
     obstacles = {each.pk: _obstacle_of(each, each.open_commands) for each in found}
     able = [each for each in found if not obstacles[each.pk]]
     skipped = [Skipped(e.device_uid, obstacles[e.pk]) for e in found if obstacles[e.pk]]
@@ -150,12 +154,16 @@ def send_to_many(
     `target` is how they were chosen (devices/commands/targets.py). With a `key` that `by` used
     before, the batch of that time is returned.
     """
-    locked = Device.objects.filter(pk__in=devices.values("pk")).order_by("pk")
-    list(locked.select_for_update(no_key=True).values_list("pk"))
+    chosen = list(devices.values_list("pk", flat=True))
+    with connection.cursor() as cursor:
+        outbox.add(cursor, chosen)
     # Not before: who was first with the same request, at the same moment, is done by now.
     if key and (before := CommandBatch.objects.filter(issued_by=by, idempotency_key=key).first()):
         return _again(before, order, (before.tenant_id, before.target) == (tenant.pk, target))
-    able, skipped = rehearse(order, devices, tenant, target)
+    able, skipped = rehearse(order, devices.filter(pk__in=chosen), tenant, target)
+    if not able:
+        reasons = " ".join(each.reason for each in skipped[:REASONS_TOLD])
+        raise Conflict(NOBODY.format(reasons=reasons))
     with conflicts(IN_USE):
         batch = CommandBatch.objects.create(
             tenant=tenant,
@@ -185,6 +193,7 @@ def _queue(
     *,
     key: str = "",
     batch: CommandBatch | None = None,
+    name: str = "",
 ) -> list[int]:
     """Insert the commands, and tell the dispatchers once they are committed; their numbers."""
     values: dict[str, Any] = {
@@ -194,13 +203,13 @@ def _queue(
         "params": Jsonb(order.params),
         "life": order.life,
         "by": by.pk if by else None,
-        "email": by.email if by else "",
+        "name": by.email if by else name,
         "key": key,
     }
     with connection.cursor() as cursor:
         cursor.execute(QUEUE, values)
         numbers = [number for (number,) in cursor.fetchall()]
-        cursor.execute(f"NOTIFY {CHANNEL}")
+        outbox.notify(cursor)
     return numbers
 
 
@@ -213,12 +222,8 @@ def _again(before: Any, order: Order, is_same_target: bool) -> Sent:
     return Sent(before, is_new=False)
 
 
-def _is_open(prefix: str = "") -> Q:
-    return Q(**{f"{prefix}finished_at__isnull": True, f"{prefix}expires_at__gt": Now()})
-
-
-def _obstacle(device: Device, commands: QuerySet[Command]) -> str:
-    return _obstacle_of(device, commands.filter(_is_open()).count())
+def _open() -> QuerySet[Command]:
+    return Command.objects.open().filter(expires_at__gt=Now())
 
 
 def _obstacle_of(device: Device, open_commands: int) -> str:
@@ -232,16 +237,16 @@ def _obstacle_of(device: Device, open_commands: int) -> str:
 
 def _check_rate(tenant: Tenant, count: int) -> None:
     """Raises unless the tenant may send `count` more commands within this minute."""
-    now, rate = timezone.now(), settings.COMMAND_RATE
+    rate = settings.COMMAND_RATE
     if count > rate:
         said = f"{count:,} devices are more than the {rate:,} a minute allowed. Choose fewer."
         raise ValidationError(said, "too_many")
-    recent = Command.objects.filter(tenant=tenant, created_at__gt=now - RATE_WINDOW)
+    recent = Command.objects.filter(tenant=tenant, created_at__gt=Now() - RATE_WINDOW)
     excess = recent.count() + count - rate
     if excess > 0:
         # The one that has to leave for there to be room.
-        times = recent.order_by("created_at").values_list("created_at", flat=True)
+        wait = recent.order_by("created_at").values_list(F("created_at") + RATE_WINDOW - Now())
         raise Throttled(
-            (times[excess - 1] + RATE_WINDOW - now).total_seconds(),
+            wait[excess - 1][0].total_seconds(),
             f"No more than {rate:,} commands a minute are sent for a tenant.",
         )

@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 import psycopg
 from django.db import connection
 
-from devices.commands.sending import CHANNEL
+from devices.commands.outbox import CHANNEL
 from devices.daemon.writer import pauses
 
 logger = logging.getLogger(__name__)

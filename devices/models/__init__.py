@@ -10,6 +10,7 @@ from devices.models.commands import (
     CommandQuerySet,
     CommandStatus,
     CommandTransition,
+    DeviceQueue,
     ReplyStatus,
 )
 from devices.models.devices import (
@@ -42,6 +43,7 @@ __all__ = [
     "CommandTransition",
     "Device",
     "DeviceQuerySet",
+    "DeviceQueue",
     "DeviceState",
     "DeviceType",
     "KnownDevice",

@@ -109,7 +109,7 @@ class CommandQuerySet(models.QuerySet["Command"]):
         return self.filter(finished_at__isnull=True)
 
     def cancellable(self) -> "CommandQuerySet":
-        """Those that no dispatcher has in hand or has let out of it."""
+        """Those that are certainly with nobody but us."""
         return self.filter(status=CommandStatus.QUEUED, claimed_at__isnull=True)
 
 
@@ -117,11 +117,12 @@ class Command(models.Model):
     """One command to one device.
 
     `number` is the order in which commands were accepted, which is kept for each device; `id` is
-    what devices and apps call it. `publish_at` is when a dispatcher should publish it next, null
-    where there is nothing to publish. `claimed_at` is set from the moment a dispatcher takes it in
-    hand, unless it turns out that the broker did not pass it on. `reason` says why it is not
-    further. With `is_late` the device replied when the command had expired or been cancelled;
-    `reply`, `result` and `error` are what it said last.
+    what devices and apps call it. `claimed_at` is when a dispatcher took it in hand first, null
+    again if the broker has certainly passed it on to nobody. `sent_at` is when the broker took it
+    first, `published_at` when it was claimed to be given to the broker last. `withdrawn_at` is when
+    somebody would have cancelled it, but it was out already: it is not published again. `reason`
+    says why it is not further. With `is_late` the device replied when the command had expired or
+    been cancelled; `reply`, `result` and `error` are what it said last.
     """
 
     number = models.BigAutoField(primary_key=True)
@@ -145,12 +146,11 @@ class Command(models.Model):
     created_at = models.DateTimeField(db_default=Now())
     claimed_at = models.DateTimeField(null=True)
     sent_at = models.DateTimeField(null=True)
+    published_at = models.DateTimeField(null=True)
+    withdrawn_at = models.DateTimeField(null=True)
     acknowledged_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
     expires_at = models.DateTimeField()
-    publish_at = models.DateTimeField(null=True, db_default=Now())
-    # Since its device's session began: the pause before the next attempt grows with it.
-    attempts = models.PositiveIntegerField(default=0)
     is_late = models.BooleanField("late", default=False)
     reply = models.CharField(max_length=16, choices=ReplyStatus.choices, blank=True)
     result = models.JSONField(null=True)
@@ -171,18 +171,13 @@ class Command(models.Model):
             ),
             # How many a tenant sent in the last minute (devices/commands/sending.py).
             models.Index(fields=["tenant", "created_at"], name="command_rate"),
-            # The next ones to publish, and those whose life is over (devices/commands/outbox.py).
-            models.Index(
-                fields=["publish_at", "number"],
-                name="command_due",
-                condition=models.Q(publish_at__isnull=False),
-            ),
+            # Those whose life is over (devices/commands/outbox.py).
             models.Index(
                 fields=["expires_at"],
                 name="command_expiring",
                 condition=models.Q(finished_at__isnull=True),
             ),
-            # A device's queue: its length, its first, and what a new session repeats.
+            # A device's queue: its length, and its first.
             models.Index(
                 fields=["device", "number"],
                 name="command_open_by_device",
@@ -208,10 +203,6 @@ class Command(models.Model):
                 name="command_finished_has_ended",
             ),
             models.CheckConstraint(
-                condition=models.Q(finished_at__isnull=True) | models.Q(publish_at__isnull=True),
-                name="command_finished_is_not_published",
-            ),
-            models.CheckConstraint(
                 condition=~models.Q(status=CommandStatus.SENT) | models.Q(sent_at__isnull=False),
                 name="command_sent_has_time",
             ),
@@ -233,25 +224,26 @@ class Command(models.Model):
         than the one before it is no step, nor is progress after progress: a device may send any
         number of these.
         """
-        steps = [self._move(CommandStatus.EXPIRED, at)] if self._is_overdue(at) else []
-        before = self.reply, self.is_late
         if self.reply in OUTCOME or (self.reply and reply == ReplyStatus.ACCEPTED):
-            return steps
+            return []
+        before = self.reply, self.is_late
         self.reply, self.error, self.reason = reply, error, ""
         self.result = self.result if result is None else result
         self.is_late = self.status in ENDED
         if before == (reply, self.is_late):
-            return steps
+            return []
         if self.is_late:
-            return [*steps, self._step(at, f"A late reply: {reply}.")]
+            return [self._step(at, f"A late reply: {reply}.")]
         status = OUTCOME.get(ReplyStatus(reply), CommandStatus.ACKNOWLEDGED)
-        return [*steps, self._move(status, at, "" if status in ENDED else reply)]
+        return [self._move(status, at, "" if status in ENDED else reply)]
 
-    def _is_overdue(self, at: datetime) -> bool:
-        return self.finished_at is None and at >= self.expires_at
+    def expire(self) -> "CommandTransition":
+        """End it at the end of its life; saves nothing, returns the step."""
+        reason, self.reason = self.reason, ""
+        return self._move(CommandStatus.EXPIRED, self.expires_at, reason)
 
-    def _move(self, status: CommandStatus, at: datetime, detail: str = "") -> "CommandTransition":
-        self.status, self.publish_at = status, None
+    def _move(self, status: CommandStatus, at: datetime, detail: str) -> "CommandTransition":
+        self.status = status
         if status == CommandStatus.ACKNOWLEDGED:
             self.acknowledged_at = self.acknowledged_at or at
         else:
@@ -260,6 +252,39 @@ class Command(models.Model):
 
     def _step(self, at: datetime, detail: str) -> "CommandTransition":
         return CommandTransition(command=self, status=self.status, at=at, detail=detail)
+
+
+class DeviceQueue(models.Model):
+    """When the commands of a device are looked at next, and by whom.
+
+    Whoever adds a command, or hears that its device is back, and every dispatcher locks this row
+    first: so of two things that happen at once one knows of the other. `look_at` is null where
+    nothing waits. Until `leased_until` a dispatcher has a command of the device in hand. What was
+    published before `resumed_at`, when the device's session began or its broker lost its queue, and
+    has not been answered since, is published again. The pause before the next attempt grows with
+    `attempts`.
+    """
+
+    device = models.OneToOneField(
+        Device, on_delete=models.CASCADE, primary_key=True, related_name="queue"
+    )
+    look_at = models.DateTimeField(null=True)
+    leased_until = models.DateTimeField(null=True)
+    resumed_at = models.DateTimeField(null=True)
+    attempts = models.PositiveIntegerField(default=0)
+
+    class Meta:
+        indexes = [
+            # The next ones (devices/commands/outbox.py).
+            models.Index(
+                fields=["look_at"],
+                name="queue_due",
+                condition=models.Q(look_at__isnull=False),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.device_id}: {self.look_at}"
 
 
 class CommandTransition(models.Model):

@@ -50,6 +50,10 @@ class SessionTakenOver(Exception):
     """Another client has connected with our client id; to reconnect would start a fight."""
 
 
+class NotSent(ConnectionError):
+    """There is no connection to the broker; nothing was written."""
+
+
 class ConnectRefused(ConnectionError):
     """The broker answered CONNECT with a refusal."""
 
@@ -311,7 +315,7 @@ class Connection(asyncio.Protocol):
 
     def _check_open(self) -> None:
         if self._is_leaving or self.error:
-            raise ConnectionError(f"Not connected to the broker: {self.error or 'leaving'}")
+            raise NotSent(f"Not connected to the broker: {self.error or 'leaving'}")
 
     def _write(self, data: bytes) -> None:
         if self._transport and self.error is None:

@@ -19,6 +19,7 @@ from devices.mqtt.connection import (
     Connection,
     ConnectRefused,
     Message,
+    NotSent,
     Received,
     SessionTakenOver,
     Unreadable,
@@ -28,6 +29,7 @@ from devices.mqtt.connection import (
 __all__ = [
     "ConnectRefused",
     "Message",
+    "NotSent",
     "Received",
     "Session",
     "SessionTakenOver",
@@ -199,10 +201,10 @@ class Session:
         """Publishes and returns the reason code of the PUBACK: 0x10 is “no matching subscribers”.
 
         `message_expiry` is in seconds. ConnectionError means that the outcome is unknown: publish
-        again. With QoS 0 it returns 0 at once.
+        again; NotSent, which is one, that nobody has it. With QoS 0 it returns 0 at once.
         """
         if self._connection is None or not self.connected:
-            raise ConnectionError("Not connected to the broker; publish again later.")
+            raise NotSent("Not connected to the broker; publish again later.")
         build = functools.partial(
             PublishPacket,
             topic,

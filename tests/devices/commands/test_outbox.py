@@ -1,5 +1,6 @@
 """What waits to be published: whose turn it is, what became of it, and when it is tried again."""
 
+import time
 from datetime import timedelta
 
 import pytest
@@ -10,7 +11,7 @@ from django.utils import timezone
 from devices.commands import outbox
 from devices.commands.cancelling import cancel
 from devices.commands.outbox import Outcome, Result
-from devices.models import Command, CommandTransition, Device
+from devices.models import Command, CommandTransition, Device, DeviceQueue
 from tests import cast as people
 from tests.devices.commands.turns import (
     claim_one,
@@ -18,6 +19,7 @@ from tests.devices.commands.turns import (
     delay_of,
     expire,
     fresh,
+    queue_of,
     record,
     resume,
     steps,
@@ -37,18 +39,27 @@ def test_a_claim_has_all_that_is_to_be_published(dev):
     assert (claim.number, claim.id) == (command.number, command.id)
     assert (claim.tenant, claim.uid) == ("t0", "dev-01")
     assert (claim.cmd, claim.params) == ("reboot", '{"delay": 5}')
-    assert claim.expires_at == command.expires_at
-    assert (claim.lease, claim.expires_at) == (fresh(command).publish_at, command.expires_at)
+    assert 86_390 < claim.left <= 86_400
+    assert claim.lease == queue_of(dev).leased_until
+    assert claim.claimed_at == fresh(command).claimed_at
 
 
 def test_what_the_broker_took_is_sent_and_not_published_again(dev):
     command = people.command(dev)
     record(claim_one())
-    assert (fresh(command).status, command.publish_at) == ("sent", None)
+    assert (fresh(command).status, command.published_at) == ("sent", command.claimed_at)
     assert command.sent_at >= command.claimed_at
     assert steps(command) == [("queued", ""), ("sent", "")]
     wait_for(60)
     assert claims() == []
+
+
+def test_what_the_broker_took_a_while_ago_was_sent_then(dev):
+    command = people.command(dev)
+    claim = claim_one()
+    outbox.turn([Outcome(claim, Result.TAKEN, at=time.monotonic() - 5)], 0)
+    assert -6 < (fresh(command).sent_at - timezone.now()).total_seconds() < -5
+    assert command.transitions.get(status="sent").at == command.sent_at
 
 
 def test_commands_of_a_device_go_one_after_the_other(dev):
@@ -69,7 +80,7 @@ def test_the_outcome_of_one_and_the_claim_of_the_next_are_one_turn(dev):
 
 def test_devices_do_not_wait_for_each_other(cast):
     first, foreign = people.command(cast.device), people.command(cast.foreign)
-    assert [claim.id for claim in claims()] == [first.id, foreign.id]
+    assert {claim.id for claim in claims()} == {first.id, foreign.id}
 
 
 def test_no_more_are_claimed_than_asked_for_and_it_is_known_that_there_are_more(cast):
@@ -95,9 +106,15 @@ def test_an_outcome_that_comes_after_the_lease_ran_out_is_a_fact_all_the_same(de
     wait_for(outbox.LEASE_SECONDS)
     second = claim_one()
     record(late)
-    assert (fresh(command).status, command.publish_at) == ("sent", second.lease)
+    assert (fresh(command).status, queue_of(dev).leased_until) == ("sent", second.lease)
     record(second)
-    assert fresh(command).publish_at is None
+    assert claims() == []
+    assert fresh(command).published_at == second.claimed_at
+
+
+def everything():
+    models = (Command, CommandTransition, DeviceQueue)
+    return [list(model.objects.order_by("pk").values()) for model in models]
 
 
 def test_a_turn_that_is_repeated_since_the_answer_to_its_commit_was_lost_changes_nothing(dev):
@@ -105,33 +122,30 @@ def test_a_turn_that_is_repeated_since_the_answer_to_its_commit_was_lost_changes
     people.command(dev)
     outcomes = [Outcome(claim_one(), Result.TAKEN)]
     outbox.turn(outcomes, 10)
-    before = list(Command.objects.values()), CommandTransition.objects.count()
+    before = everything()
     assert claims(outcomes=outcomes) == []
-    assert (list(Command.objects.values()), CommandTransition.objects.count()) == before
+    assert everything() == before
 
 
 def test_a_refusal_that_is_repeated_does_not_put_off_twice(dev):
     people.command(dev)
     outcomes = [Outcome(claim_one(), Result.NOT_TAKEN, "No subscriber.")]
     outbox.turn(outcomes, 0)
-    before = list(Command.objects.values())
+    before = everything()
     outbox.turn(outcomes, 0)
-    assert list(Command.objects.values()) == before
+    assert everything() == before
 
 
 def test_a_command_that_nobody_got_waits_longer_with_each_attempt_up_to_a_minute(dev):
     command, delays = people.command(dev), []
     for _ in range(8):
         record(claim_one(), Result.NOT_TAKEN, "No subscriber.")
-        delays.append(delay_of(command))
+        delays.append(delay_of(dev))
         wait_for(60)
     for delay, longest in zip(delays, [1, 2, 4, 8, 16, 32, 60, 60], strict=True):
         assert 0.75 * longest - 0.5 < delay <= longest
-    assert (command.status, command.reason, command.claimed_at) == (
-        "queued",
-        "No subscriber.",
-        None,
-    )
+    assert fresh(command).status == "queued"
+    assert (command.reason, command.claimed_at) == ("No subscriber.", None)
 
 
 def test_a_command_that_somebody_may_have_is_published_again_at_once(dev):
@@ -143,16 +157,26 @@ def test_a_command_that_somebody_may_have_is_published_again_at_once(dev):
 
 
 def test_a_command_that_is_unclear_again_and_again_waits_for_a_while(dev):
-    command = people.command(dev, attempts=6)
+    people.command(dev)
+    DeviceQueue.objects.update(attempts=6)
     record(claim_one(), Result.UNCLEAR, "No answer.")
-    assert 0 < delay_of(command) < 60
+    assert 0 < delay_of(dev) < 60
 
 
 def test_that_nobody_got_it_says_nothing_of_an_earlier_attempt(dev):
     command = people.command(dev)
     record(claim_one(), Result.UNCLEAR, "No answer.")
     record(claim_one(), Result.NOT_TAKEN, "No subscriber.")
-    assert cancel(Command.objects.filter(pk=command.pk), None) == 0
+    assert cancel(Command.objects.filter(pk=command.pk), None) == set()
+
+
+def test_what_can_never_be_published_fails_and_makes_way(dev):
+    first, second = people.command(dev), people.command(dev)
+    outcome = Outcome(claim_one(), Result.IMPOSSIBLE, "Larger than the broker takes.")
+    (claim,) = claims(outcomes=[outcome])
+    assert claim.id == second.id
+    assert (fresh(first).status, first.error) == ("failed", "Larger than the broker takes.")
+    assert steps(first)[-1] == ("failed", "Larger than the broker takes.")
 
 
 def test_a_device_with_trouble_delays_no_other(cast):
@@ -170,7 +194,7 @@ def test_a_reply_that_comes_before_the_outcome_is_not_undone(dev):
     command.save()
     CommandTransition.objects.bulk_create(moved)
     record(claim)
-    assert (fresh(command).status, command.publish_at) == ("succeeded", None)
+    assert fresh(command).status == "succeeded"
     assert command.sent_at
     assert [status for status, _ in steps(command)] == ["queued", "succeeded"]
 
@@ -188,11 +212,12 @@ def test_a_new_session_has_what_was_sent_published_again_and_in_order(dev):
 
 
 def test_a_new_session_begins_the_attempts_anew(dev):
-    command = people.command(dev, attempts=6)
+    command = people.command(dev)
+    DeviceQueue.objects.update(attempts=6)
     record(claim_one(), Result.NOT_TAKEN, "No subscriber.")
     resume(dev)
-    assert (fresh(command).attempts, command.reason) == (0, "")
     assert claim_one().id == command.id
+    assert queue_of(dev).attempts == 1
 
 
 def test_a_new_session_during_the_flight_has_it_published_again(dev):
@@ -210,14 +235,15 @@ def test_of_two_outcomes_of_one_command_the_later_one_counts(dev):
     resume(dev)
     second = claim_one()
     outbox.turn([Outcome(each, Result.TAKEN) for each in (first, second, first)], 0)
-    assert (fresh(command).status, command.publish_at) == ("sent", None)
+    assert fresh(command).status == "sent"
+    assert claims() == []
 
 
 @pytest.mark.parametrize("status", ["acknowledged", "succeeded", "cancelled"])
 def test_what_a_device_answered_or_what_is_over_is_not_published_again(dev, status):
     now = timezone.now()
     over = {} if status == "acknowledged" else {"finished_at": now}
-    people.command(dev, status=status, publish_at=None, sent_at=now, **over)
+    people.command(dev, status=status, sent_at=now, published_at=now, **over)
     resume(dev)
     assert claims() == []
 
@@ -237,15 +263,15 @@ def test_what_is_over_its_time_expires_with_the_reason_why_it_went_no_further(de
     record(claim_one(), Result.NOT_TAKEN, "No subscriber.")
     expire(command)
     assert outbox.turn([], 0).expired == 1
-    assert (fresh(command).status, command.publish_at) == ("expired", None)
-    assert command.finished_at > command.expires_at
+    assert fresh(command).status == "expired"
+    assert command.finished_at == command.expires_at
     assert steps(command) == [("queued", ""), ("expired", "No subscriber.")]
     assert outbox.turn([], 0).expired == 0
 
 
 @pytest.mark.parametrize("status", ["sent", "acknowledged"])
 def test_what_was_sent_expires_as_well(dev, status):
-    command = people.command(dev, status=status, publish_at=None, sent_at=timezone.now())
+    command = people.command(dev, status=status, sent_at=timezone.now())
     expire(command)
     outbox.turn([], 0)
     assert fresh(command).status == "expired"
@@ -274,7 +300,7 @@ def test_the_statements_of_a_turn_do_not_grow_with_the_commands(cast, django_ass
         for n, claim in enumerate(claims(10))
     ]
     # Besides a savepoint, which is a transaction elsewhere.
-    with django_assert_num_queries(2 + 8):
+    with django_assert_num_queries(2 + 13):
         assert len(claims(10, outcomes)) == 5
 
 
@@ -285,22 +311,25 @@ def parked(tenant, count):
     )
     later = timezone.now() + timedelta(days=1)
     Command.objects.bulk_create(
-        Command(tenant=tenant, device=each, cmd="ping", publish_at=later, expires_at=later)
-        for each in devices
+        Command(tenant=tenant, device=each, cmd="ping", expires_at=later) for each in devices
     )
+    DeviceQueue.objects.bulk_create(DeviceQueue(device=each, look_at=later) for each in devices)
 
 
 def test_a_turn_finds_what_is_due_by_index_among_many_that_wait(cast):
     parked(cast.t0, 3_000)
     people.command(cast.device)
     with connection.cursor() as cursor:
-        cursor.execute("ANALYZE devices_command")
+        cursor.execute("ANALYZE devices_command, devices_devicequeue")
         with CaptureQueriesContext(connection) as captured:
             assert len(claims()) == 1
         # The turn forbade the others.
         cursor.execute("SET LOCAL enable_seqscan = on")
-    (due,) = [query["sql"] for query in captured if "FOR UPDATE OF command" in query["sql"]]
-    indexes = {node.get("Index Name") for node in plan_of(due)} - {None}
-    assert indexes == {"command_due", "command_open_by_device"}
-    (over,) = [query["sql"] for query in captured if "WITH over AS" in query["sql"]]
-    assert "command_expiring" in {node.get("Index Name") for node in plan_of(over)}
+    said = [query["sql"] for query in captured]
+    for words, index in (
+        ("SELECT device_id FROM devices_devicequeue", "queue_due"),
+        ("SELECT queue.device_id, slug", "command_open_by_device"),
+        ("WITH over AS", "command_expiring"),
+    ):
+        (statement,) = [sql for sql in said if sql.strip().startswith(words)]
+        assert index in {node.get("Index Name") for node in plan_of(statement)}

@@ -2,14 +2,15 @@
 
 import random
 import threading
+import time
 
 import pytest
 from django.db import connection, transaction
-from django.utils import timezone
+from django.db.models.functions import Now
 
 from devices.commands import outbox
 from devices.commands.outbox import Outcome, Result
-from devices.models import Command, DeviceState
+from devices.models import Command, DeviceQueue, DeviceState
 from tests import cast as people
 from tests.devices.test_races import meanwhile, wait_until_blocked
 
@@ -63,10 +64,10 @@ def test_a_device_that_comes_online_in_the_middle_of_a_claim_is_not_put_to_sleep
     DeviceState.objects.create(device=cast.device, session="offline")
     claim, others = outbox._claim, []
 
-    def late_claim(cursor, numbers):
+    def late_claim(cursor, devices):
         others.append(Elsewhere(lambda: come_online(cast.device)))
         wait_until_blocked()
-        return claim(cursor, numbers)
+        return claim(cursor, devices)
 
     monkeypatch.setattr(outbox, "_claim", late_claim)
     assert claims() == []
@@ -75,52 +76,56 @@ def test_a_device_that_comes_online_in_the_middle_of_a_claim_is_not_put_to_sleep
     assert len(claims()) == 1
 
 
-def test_a_command_does_not_overtake_one_that_became_due_in_the_middle_of_a_claim(
-    cast, monkeypatch
-):
-    first, second = people.command(cast.device), people.command(cast.device)
-    outbox.turn([Outcome(each, Result.TAKEN) for each in claims()], 0)
-    claim = outbox._claim
+def test_a_command_that_is_queued_while_its_device_comes_online_is_not_put_to_sleep(cast):
+    DeviceState.objects.create(device=cast.device, session="offline")
+    with transaction.atomic():
+        come_online(cast.device)
+        sender = Elsewhere(lambda: people.command(cast.device))
+        wait_until_blocked()
+        # Nobody else sees the device online yet, nor its command.
+        assert Elsewhere(claims).result() == []
+    command = sender.result()
+    assert [claim.id for claim in claims()] == [command.id]
 
-    def late_claim(cursor, numbers):
-        assert numbers == [second.number]
-        again = Command.objects.filter(pk=first.pk)
-        Elsewhere(lambda: again.update(publish_at=timezone.now())).result()
-        return claim(cursor, numbers)
 
-    monkeypatch.setattr(outbox, "_claim", late_claim)
-    assert claims() == []
-    monkeypatch.undo()
-    assert [each.id for each in claims()] == [first.id]
+def test_a_device_that_comes_online_while_its_first_command_is_queued_is_not_put_to_sleep(cast):
+    DeviceState.objects.create(device=cast.device, session="offline")
+    with transaction.atomic():
+        command = people.command(cast.device)
+        device = Elsewhere(lambda: come_online(cast.device))
+        wait_until_blocked()
+    device.result()
+    assert [claim.id for claim in claims()] == [command.id]
+
+
+def test_a_command_that_somebody_is_cancelling_is_not_waited_for(cast):
+    command, foreign = people.command(cast.device), people.command(cast.foreign)
+    with transaction.atomic():
+        Command.objects.select_for_update().get(pk=command.pk)
+        assert [claim.id for claim in Elsewhere(claims).result()] == [foreign.id]
+    time.sleep(0.1)
+    assert [claim.id for claim in claims()] == [command.id]
 
 
 def test_outcomes_of_all_kinds_are_recorded_in_one_order(cast):
     people.command(cast.device)
     people.command(cast.foreign)
-    low, high = claims()
+    low, high = sorted(claims())
     outcomes = [Outcome(high, Result.TAKEN), Outcome(low, Result.NOT_TAKEN, "No subscriber.")]
 
     def lock(claim):
-        list(Command.objects.filter(pk=claim.number).select_for_update())
+        list(DeviceQueue.objects.filter(device=claim.device_id).select_for_update())
 
     # Who holds the lower one and asks for the higher one would else meet the turn half-way.
     turn = meanwhile(lambda: outbox.turn(outcomes, 0), lambda: lock(low), then=lambda: lock(high))
     assert turn.claims == []
 
 
-@transaction.atomic
-def retry():
-    """Have those published again at once that were unlucky."""
-    unlucky = Command.objects.filter(reason="Unlucky.").select_for_update(skip_locked=True)
-    numbers = list(unlucky.values_list("pk", flat=True))
-    Command.objects.filter(pk__in=numbers).update(publish_at=timezone.now(), reason="")
-
-
 def work(seed, taken):
     """A dispatcher that has some luck, until nothing is left to publish."""
     luck, outcomes = random.Random(seed), []
     while outcomes or Command.objects.filter(status="queued").exists():
-        retry()
+        DeviceQueue.objects.filter(look_at__gt=Now()).update(look_at=Now())
         claimed = claims(5, outcomes)
         outcomes = []
         for claim in claimed:

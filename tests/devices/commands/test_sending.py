@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pytest
 from django.db import connection, transaction
+from django.http import Http404
 from django.utils import timezone
 from rest_framework.exceptions import Throttled, ValidationError
 
@@ -13,7 +14,6 @@ from devices.commands.sending import KeyReused, Order, plan, rehearse, send, sen
 from devices.commands.targets import devices_of
 from devices.models import Command, CommandBatch, Device
 from tests import cast as people
-from tests.devices.test_races import meanwhile
 
 REBOOT = Order("reboot", {"delay": 5})
 
@@ -51,7 +51,7 @@ def test_a_command_is_queued_for_a_day_with_who_asked_for_it(cast):
     command = Command.objects.get(pk=send(REBOOT, cast.device, cast.operator).what.pk)
     assert (command.status, command.cmd, command.params) == ("queued", "reboot", {"delay": 5})
     assert command.expires_at - command.created_at == timedelta(hours=24)
-    assert command.publish_at == command.created_at
+    assert command.device.queue.look_at <= timezone.now()
     (step,) = command.transitions.all()
     assert (step.status, step.by) == ("queued", "operator@t0.example")
 
@@ -65,7 +65,7 @@ def test_a_terminal_sends_without_a_person(cast):
 def test_sending_costs_the_same_however_much_is_there(cast, django_assert_num_queries):
     for _ in range(20):
         send(REBOOT, cast.device, cast.operator)
-    with django_assert_num_queries(10):
+    with django_assert_num_queries(11):
         send(REBOOT, cast.device, cast.operator)
 
 
@@ -267,18 +267,26 @@ def test_a_batch_to_a_device_that_is_not_there_is_sent_to_nobody(cast):
     assert not CommandBatch.objects.exists()
 
 
-def test_a_device_that_is_deleted_meanwhile_is_not_left_out_in_silence(transactional_db):
+def test_a_device_that_is_deleted_while_somebody_sends_to_it_is_not_there(transactional_db):
     cast = people.cast()
-    people.device("dev-02", cast.t0)
-    target = {"device_uids": ["dev-01", "dev-02"]}
-    devices = devices_of(cast.t0, target, cast.staff)
+    everyone(cast.t0).retire()
+    with pytest.raises(Http404):
+        send(REBOOT, cast.device, None)
+    target = {"device_uids": ["dev-01"]}
+    with pytest.raises(ValidationError, match="dev-01"):
+        send_to_many(REBOOT, devices_of(cast.t0, target, cast.staff), cast.t0, target, None)
 
-    def late():
-        with pytest.raises(ValidationError) as refusal:
-            send_to_many(REBOOT, devices, cast.t0, target, None)
-        return str(refusal.value)
 
-    assert "dev-01" in meanwhile(late, everyone(cast.t0).filter(pk=cast.device.pk).retire)
+def test_a_batch_for_which_no_device_is_left_is_refused_with_the_reasons(cast):
+    everyone(cast.t0).update(is_enabled=False)
+    with pytest.raises(Conflict, match=r"any of these devices\. dev-01 is disabled\."):
+        to_all(cast)
+    assert not CommandBatch.objects.exists()
+
+
+def test_who_sends_from_a_terminal_is_noted(cast):
+    command = send(REBOOT, cast.device, None, name="terminal, alice").what
+    assert command.transitions.get().by == "terminal, alice"
 
 
 def test_a_batch_takes_the_same_statements_for_few_devices_and_many(
@@ -286,7 +294,7 @@ def test_a_batch_takes_the_same_statements_for_few_devices_and_many(
 ):
     for number in range(2, 40):
         people.device(f"dev-{number:02}", cast.t0)
-    with django_assert_num_queries(11):
+    with django_assert_num_queries(12):
         assert to_all(cast).what.commands.count() == 39
 
 

@@ -3,11 +3,12 @@
 from datetime import timedelta
 
 from django.db import connection
+from django.db.models import F
 from django.utils import timezone
 
 from devices.commands import outbox
 from devices.commands.outbox import Outcome, Result
-from devices.models import Command
+from devices.models import Command, DeviceQueue
 
 SOON = timedelta(seconds=1)
 
@@ -30,11 +31,10 @@ def resume(device):
         outbox.resume(cursor, [device.pk])
 
 
-def wait_for(seconds, **which):
-    """As if so many seconds had passed for what is put off."""
-    for each in Command.objects.filter(**which).exclude(publish_at=None):
-        publish_at = each.publish_at - timedelta(seconds=seconds)
-        Command.objects.filter(pk=each.pk).update(publish_at=publish_at)
+def wait_for(seconds):
+    """As if so many seconds had passed for all queues."""
+    time = timedelta(seconds=seconds)
+    DeviceQueue.objects.update(look_at=F("look_at") - time, leased_until=F("leased_until") - time)
 
 
 def expire(command):
@@ -44,10 +44,13 @@ def expire(command):
     )
 
 
-def delay_of(command):
-    """For how many seconds it is put off."""
-    command.refresh_from_db()
-    return (command.publish_at - timezone.now()).total_seconds()
+def queue_of(device):
+    return DeviceQueue.objects.get(device=device)
+
+
+def delay_of(device):
+    """For how many seconds its commands are put off."""
+    return (queue_of(device).look_at - timezone.now()).total_seconds()
 
 
 def fresh(command):
