@@ -30,6 +30,7 @@ from telemetry.reasons import Reason
 NOTIFY_LIMIT = 7_900
 # Of a rejected message so many times MAX_PAYLOAD are kept: enough to raise the limit and replay.
 KEPT_PAYLOADS = 4
+NOT_SENT = "No command {id} was sent to this device."
 
 Keep = Callable[[Sequence[Incoming]], None]
 
@@ -242,7 +243,7 @@ def _known_commands(messages: list[Incoming], devices: dict[str, KnownDevice]) -
         (devices[message.uid].id, message.reply.command_id) for message in messages if message.reply
     )
     return [
-        message.reject(Reason.UNKNOWN_COMMAND)
+        message.reject(Reason.UNKNOWN_COMMAND, NOT_SENT.format(id=message.reply.command_id))
         if message.reply and (devices[message.uid].id, message.reply.command_id) not in known
         else message
         for message in messages

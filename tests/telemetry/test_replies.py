@@ -73,6 +73,7 @@ def test_a_reply_to_no_command_is_kept_as_rejected_with_its_bytes(dev):
     assert store([sent]) == Tally(rejected=1)
     rejected = RejectedMessage.objects.get()
     assert (rejected.reason, rejected.tenant.slug) == (Reason.UNKNOWN_COMMAND, "t0")
+    assert rejected.detail == f"No command {sent.reply.command_id} was sent to this device."
     assert bytes(rejected.payload) == sent.payload
     assert not DeviceState.objects.exists()
 
@@ -80,11 +81,15 @@ def test_a_reply_to_no_command_is_kept_as_rejected_with_its_bytes(dev):
 def test_a_strangers_reply_changes_nothing_and_looks_like_one_to_no_command(dev, command):
     theirs = Tenant.objects.create(slug="other")
     Device.objects.create(device_uid="x", tenant=theirs)
-    batch = [reply(each, uid="x", tenant="other") for each in (command.id, uuid.uuid4())]
+    ids = [command.id, uuid.uuid4()]
+    batch = [reply(each, uid="x", tenant="other") for each in ids]
     assert store(batch) == Tally(rejected=2)
     assert status_of(command) == "queued"
     kept = RejectedMessage.objects.values_list("tenant", "device_uid", "reason", "detail")
-    assert set(kept) == {(theirs.pk, "x", Reason.UNKNOWN_COMMAND, "")}
+    assert set(kept) == {
+        (theirs.pk, "x", Reason.UNKNOWN_COMMAND, f"No command {id} was sent to this device.")
+        for id in ids
+    }
 
 
 def test_a_reply_of_another_device_of_the_tenant_changes_nothing(dev, command):
