@@ -3,19 +3,24 @@
 from typing import Any
 
 from rest_framework import serializers
-from rest_framework.exceptions import NotFound
+from rest_framework.exceptions import NotFound, ValidationError
 
-from accounts.models import Tenant
+from accounts.models import Tenant, User
 from accounts.rest import person
+
+
+def no_such_tenant(slug: str, user: User) -> str:
+    """That `user` cannot name this tenant, and what they can do."""
+    advice = (
+        "Leave it out for your own." if user.tenant_id else "GET /tenants shows which there are."
+    )
+    return f"There is no tenant “{slug}”. {advice}"
 
 
 class TenantField(serializers.SlugRelatedField):
     """The slug of a tenant. One that the person may not see does not exist for them."""
 
-    default_error_messages = {
-        "does_not_exist": "There is no tenant “{value}”. Leave it out for your own.",
-        "invalid": "Use the slug of a tenant.",
-    }
+    default_error_messages = {"invalid": "Use the slug of a tenant."}
 
     def __init__(self, **options: Any) -> None:
         super().__init__(slug_field="slug", **options)
@@ -30,7 +35,11 @@ class TenantField(serializers.SlugRelatedField):
     def to_internal_value(self, data: Any) -> Any:
         if not isinstance(data, str):
             self.fail("invalid")
-        return super().to_internal_value(data)
+        try:
+            return self.get_queryset().get(slug=data)
+        except Tenant.DoesNotExist:
+            said = no_such_tenant(data, person(self.context["request"]))
+            raise ValidationError(said, "does_not_exist") from None
 
 
 class SentOnly(serializers.ModelSerializer):

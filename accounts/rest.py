@@ -132,7 +132,7 @@ class QueryParameters(Serializer):
         parameters = cls(data=request.query_params.dict())
         unknown = set(request.query_params) - set(parameters.fields) - {"format", *ignore}
         if unknown:
-            possible = ", ".join([*parameters.fields, *ignore])
+            possible = ", ".join([*parameters.fields, *ignore]) or "none"
             error = ErrorDetail(f"There is no such parameter. Possible: {possible}.", "unknown")
             raise ValidationError({name: [error] for name in sorted(unknown)})
         for name in map(str, parameters.fields):

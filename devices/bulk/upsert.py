@@ -12,7 +12,7 @@ from rest_framework import serializers
 from rest_framework.exceptions import ErrorDetail, ValidationError
 
 from accounts.conflicts import Conflict
-from accounts.fields import TenantField
+from accounts.fields import no_such_tenant
 from accounts.models import Tenant, User
 from devices.bulk.files import CHUNK, COLUMNS, Row
 from devices.bulk.report import Outcome, Report, Result
@@ -148,8 +148,7 @@ class Plan:
 
     def _tenant(self, device: Device | None, slug: str | None) -> Tenant:
         if slug is not None and slug not in self.tenants:
-            said = TenantField.default_error_messages["does_not_exist"]
-            raise fault("tenant", "does_not_exist", said.format(value=slug))
+            raise fault("tenant", "does_not_exist", no_such_tenant(slug, self.user))
         wanted = self.tenants[slug] if slug else self.user.tenant
         if device:
             tenant = self.tenants_by_id[device.tenant_id]
