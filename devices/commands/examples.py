@@ -72,4 +72,4 @@ BATCH: dict[str, Any] = {
     "late": 0,
 }
 BATCH_WHOLE = BATCH | {"target": {"labels": {"site": "Hanoi"}}, "skipped": SKIPPED}
-REHEARSED = {"devices": 3, "skipped": SKIPPED}
+REHEARSED = {"dry_run": True, "total": 3, "skipped": SKIPPED}

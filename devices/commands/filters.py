@@ -2,20 +2,34 @@
 
 from django_filters import rest_framework as filters
 
+from accounts.filters import StrictBooleanFilter
+from devices.filters import MomentFilter
 from devices.models import ENDED, Command, CommandQuerySet, CommandStatus, Device
 from devices.models.commands import CMD_LENGTH
 
 STATES = f"Use one of {', '.join(CommandStatus.values)}."
 
 
-class DeviceCommandFilters(filters.FilterSet):
+class CreatedFilters(filters.FilterSet):
+    """What commands and batches have in common."""
+
+    cmd = filters.CharFilter(max_length=CMD_LENGTH, help_text="What they ask for.")
+    created_after = MomentFilter("created_at", "gte", help_text="Sent at this moment or since.")
+    created_before = MomentFilter("created_at", "lt", help_text="Sent before this moment.")
+
+
+class DeviceCommandFilters(CreatedFilters):
     status = filters.ChoiceFilter(
         choices=CommandStatus.choices,
         method="in_state",
         error_messages={"invalid_choice": STATES},
         help_text="How far they have come.",
     )
-    cmd = filters.CharFilter(max_length=CMD_LENGTH, help_text="What they ask for.")
+    open = StrictBooleanFilter(
+        method="still_open",
+        help_text="Whether they still may come to a good end: those without `finished_at`.",
+    )
+    late = StrictBooleanFilter("is_late", help_text="Whether `is_late` is true.")
     batch = filters.UUIDFilter(
         error_messages={"invalid": "Use the id of a batch."},
         help_text="Id of the batch that they belong to.",
@@ -30,6 +44,9 @@ class DeviceCommandFilters(filters.FilterSet):
         commands = commands if status in ENDED else commands.open()
         return commands.filter(status=status)
 
+    def still_open(self, commands: CommandQuerySet, name: str, is_open: bool) -> CommandQuerySet:
+        return commands.open() if is_open else commands.exclude(finished_at=None)
+
 
 class CommandFilters(DeviceCommandFilters):
     device = filters.CharFilter(method="to_device", max_length=128, help_text="Uid of a device.")
@@ -40,6 +57,5 @@ class CommandFilters(DeviceCommandFilters):
         return commands.filter(device=Device.objects.filter(device_uid=uid).values("pk")[:1])
 
 
-class BatchFilters(filters.FilterSet):
-    cmd = filters.CharFilter(max_length=CMD_LENGTH, help_text="What they ask for.")
+class BatchFilters(CreatedFilters):
     tenant = filters.CharFilter("tenant__slug", help_text="Slug. Of use to platform staff.")

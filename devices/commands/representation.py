@@ -14,6 +14,7 @@ from django.db.models.functions import NullIf
 
 from accounts.models import User
 from accounts.rest import JSONRow
+from devices.commands.reasons import REASON
 from devices.models import Command, CommandStatus, CommandTransition
 
 
@@ -40,7 +41,7 @@ FIELDS: dict[str, Any] = {
     "cmd": "cmd",
     "params": "params",
     "status": "status",
-    "reason": text("reason"),
+    "reason": REASON,
     "issued_by": "issued_by__email",
     "batch": "batch_id",
     "created_at": "created_at",

@@ -23,6 +23,7 @@ NO_TENANT = "You belong to no tenant: name the one whose devices are meant."
 ONE_OF = 'Say which devices by one of “device_uids”, “labels” and “all”, as in {"all": true}.'
 NO_LABELS = 'Name at least one label, or use {"all": true}.'
 NOT_ALL = "Use true, or leave it out."
+NOT_SECONDS = "Use a whole number of seconds."
 TARGETS = ("device_uids", "labels", "all")
 UID_LENGTH = 128
 
@@ -51,6 +52,24 @@ class UidField(serializers.CharField):
         return super().to_internal_value(data)
 
 
+class SecondsField(serializers.IntegerField):
+    """A whole number; REST framework would make one of a text and of 5.0 too."""
+
+    def to_internal_value(self, data: Any) -> int:
+        if type(data) is not int:
+            raise serializers.ValidationError(NOT_SECONDS, "invalid")
+        return super().to_internal_value(data)
+
+
+class AllField(serializers.BooleanField):
+    """True and nothing else, where REST framework would take “yes” and 1 too."""
+
+    def to_internal_value(self, data: Any) -> bool:
+        if data is not True:
+            raise serializers.ValidationError(NOT_ALL, "invalid")
+        return True
+
+
 @extend_schema_serializer(
     examples=[OpenApiExample("A restart within an hour", examples.ORDER, request_only=True)]
 )
@@ -59,6 +78,7 @@ class OrderSerializer(StrictFields):
 
     cmd = serializers.CharField(
         max_length=CMD_LENGTH,
+        trim_whitespace=False,
         validators=[validate_cmd],
         help_text="What to do, in words that the device knows.",
     )
@@ -69,12 +89,11 @@ class OrderSerializer(StrictFields):
         validators=[validate_params],
         help_text="What the device has to know for it.",
     )
-    expires_in = serializers.IntegerField(
+    expires_in = SecondsField(
         required=False,
         initial=int(LIFE.total_seconds()),
         min_value=1,
         max_value=int(LONGEST_LIFE.total_seconds()),
-        error_messages={"invalid": "Use a whole number of seconds."},
         help_text="For how many seconds it is worth doing: a day if nothing is said. What the "
         "device did not take by then is not sent any more.",
     )
@@ -107,9 +126,7 @@ class OrderToManySerializer(OrderSerializer):
         validators=[validate_labels],
         help_text="Those that have all of these labels.",
     )
-    all = serializers.BooleanField(
-        required=False, error_messages={"invalid": NOT_ALL}, help_text="All of the tenant: true."
-    )
+    all = AllField(required=False, help_text="All of the tenant: true.")
     tenant = TargetTenantField(
         required=False,
         help_text="Slug. Your own unless you are platform staff.",
@@ -125,11 +142,6 @@ class OrderToManySerializer(OrderSerializer):
         if not labels:
             raise serializers.ValidationError(NO_LABELS, "empty")
         return labels
-
-    def validate_all(self, is_all: bool) -> bool:
-        if not is_all:
-            raise serializers.ValidationError(NOT_ALL)
-        return is_all
 
     def validate_device_uids(self, uids: list[str]) -> list[str]:
         return list(dict.fromkeys(uids))
@@ -270,5 +282,6 @@ class BatchWholeSerializer(BatchSerializer):
 class RehearsedSerializer(serializers.Serializer):
     """What a command to many would do."""
 
-    devices = serializers.IntegerField(help_text="How many it would be queued for.")
+    dry_run = serializers.BooleanField(help_text="Always true: nothing was sent.")
+    total = serializers.IntegerField(help_text="How many it would be queued for.")
     skipped = SkippedSerializer(many=True)

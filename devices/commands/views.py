@@ -62,8 +62,9 @@ PAGE = 100
 PAGE_OF_BATCHES = 20
 """Fewer, since the commands of all of them are counted."""
 KEY = "Idempotency-Key"
-KEY_PATTERN = "[!-~]{1,255}"
-BAD_KEY = "Use 1 to 255 visible characters of ASCII, such as a UUID."
+KEY_PATTERN = "[!-+.-~-]{1,255}"
+"""Without a comma, by which two headers of one name come as one."""
+BAD_KEY = "Give one key, of 1 to 255 visible characters of ASCII and no comma, such as a UUID."
 
 ID = OpenApiParameter("id", UUID, OpenApiParameter.PATH)
 KEY_HEADERS = [
@@ -189,8 +190,9 @@ class CommandViewSet(GenericViewSet):
     def create(self, request: Request) -> Response:
         """Queues it for each of them, as one batch, or refuses the whole.
 
-        Devices that are disabled, or have too many commands open, are in `skipped`. A dry run
-        (200) tells the same, and refuses the same, but sends nothing; the key it does not look at.
+        Devices that are disabled, or have too many commands open, are in `skipped`; 409 if those
+        are all. A dry run (200) tells how many devices would get it and which be skipped, and
+        refuses a wrong request as this would. It sends nothing, and ignores the key.
         """
         is_dry_run = SendQuery.read(request)["dry_run"]
         key, me = key_of(request), person(request)
@@ -199,8 +201,8 @@ class CommandViewSet(GenericViewSet):
         devices = devices_of(tenant, target, me)
         if is_dry_run:
             able, skipped = rehearse(asked.order, devices, tenant, target)
-            told = {"devices": len(able), "skipped": [each._asdict() for each in skipped]}
-            return Response(told)
+            told = [each._asdict() for each in skipped]
+            return Response({"dry_run": True, "total": len(able), "skipped": told})
         sent = send_to_many(asked.order, devices, tenant, target, me, key)
         return accepted(request, sent, "command-batch-detail", whole(request, sent.what.pk))
 
@@ -222,7 +224,8 @@ class CommandViewSet(GenericViewSet):
     def cancel(self, request: Request, id: str) -> Response:
         """Certain as long as it is queued and on its way to nobody: then no device ever gets it.
 
-        After that it is 409, which says how far it is. Doing it twice changes nothing.
+        After that it is 409, which says how far it is; what no device has acknowledged is then not
+        published again. Doing it twice changes nothing.
         """
         nothing_in(request)
         commands: Any = Command.objects.filter(pk=get_object_or_404(self.get_queryset(), id=id).pk)
@@ -288,8 +291,9 @@ class BatchViewSet(GenericViewSet):
     def cancel(self, request: Request, id: str) -> Response:
         """Cancels all commands of it that are queued and on their way to nobody.
 
-        The others go on; `counts` tells how many there are. Of those that were on their way, what
-        the broker passes on to nobody is cancelled as well. Doing it again changes nothing.
+        `counts` tells how many the others are. Those on their way are cancelled as well if the
+        broker passes them on to nobody, and what was sent is not published again. Doing it again
+        changes nothing.
         """
         nothing_in(request)
         cancel_batch(get_object_or_404(self.get_queryset(), id=id), person(request))

@@ -7,9 +7,10 @@ import pytest
 from django.db import connection
 
 from devices.commands.cancelling import HAS_ENDED, WAS_CLAIMED
+from devices.commands.reasons import NO_DISPATCHER
 from devices.commands.replies import Reply, record
 from devices.commands.serializers import CommandSerializer, CommandWholeSerializer
-from devices.models import Command, CommandStatus, CommandTransition, Device
+from devices.models import Command, CommandStatus, CommandTransition, Device, DeviceQueue
 from iotplatform.rest import pages
 from tests import cast as people
 from tests.cast import NOON, api
@@ -19,8 +20,9 @@ from tests.queries import plan_of, queries_of
 
 COMMANDS = "/commands"
 OF_DEV_01 = "/devices/dev-01/commands"
-SENT = {"status": "sent", "sent_at": NOON, "claimed_at": NOON, "publish_at": None}
-ENDED = {"finished_at": NOON, "publish_at": None}
+SENT = {"status": "sent", "sent_at": NOON, "claimed_at": NOON}
+ENDED = {"finished_at": NOON}
+LATER = NOON + timedelta(days=30_000)
 
 
 def listed(user, url=COMMANDS, **parameters) -> list[str]:
@@ -77,6 +79,29 @@ def test_a_late_reply_is_shown_as_what_it_is(cast):
     shown = api(cast.viewer).get(f"{COMMANDS}/{made.id}").json()
     assert (shown["status"], shown["is_late"], shown["error"]) == ("expired", True, "out of paper")
     assert shown["transitions"][-1]["detail"] == "A late reply: error."
+
+
+@pytest.mark.parametrize(
+    ("queue", "fields", "reason"),
+    [
+        ({}, {}, None),
+        ({"look_at": NOON}, {}, NO_DISPATCHER),
+        ({"look_at": None}, {}, None),
+        ({"look_at": NOON, "leased_until": LATER}, {}, None),
+        ({"look_at": NOON, "leased_until": NOON}, {}, NO_DISPATCHER),
+        ({"look_at": NOON}, {"reason": "The device is offline."}, "The device is offline."),
+        ({"look_at": NOON}, {"claimed_at": NOON}, None),
+        ({"look_at": NOON}, SENT, None),
+        ({"look_at": NOON}, {"status": "expired", **ENDED}, None),
+    ],
+)
+def test_what_no_dispatcher_has_looked_at_for_long_says_so(cast, queue, fields, reason):
+    made = people.command(cast.device, **fields)
+    DeviceQueue.objects.filter(device=cast.device).update(**queue)
+    app = api(cast.viewer)
+    assert [each["reason"] for each in app.get(COMMANDS).json()] == [reason]
+    assert [each["reason"] for each in app.get(OF_DEV_01).json()] == [reason]
+    assert app.get(f"{COMMANDS}/{made.id}").json()["reason"] == reason
 
 
 def test_lists_and_answers_are_one_representation(cast):
@@ -190,6 +215,26 @@ def test_a_list_can_be_narrowed(cast):
     assert listed(cast.viewer, OF_DEV_01, status="queued", cmd="stop") == ids(first)
 
 
+def test_a_list_can_be_narrowed_to_what_is_open_or_was_answered_too_late(cast):
+    still_open = people.command(cast.device)
+    late = people.command(cast.device, status="expired", is_late=True, **ENDED)
+    for url in (COMMANDS, OF_DEV_01):
+        assert listed(cast.viewer, url, open="true") == ids(still_open)
+        assert listed(cast.viewer, url, open="false") == ids(late)
+        assert listed(cast.viewer, url, late="true") == ids(late)
+        assert listed(cast.viewer, url, late="false") == ids(still_open)
+
+
+def test_a_list_can_be_narrowed_to_a_time_of_sending(cast):
+    first, second = (
+        people.command(cast.device, created_at=NOON + timedelta(minutes=minute))
+        for minute in (0, 1)
+    )
+    for url in (COMMANDS, OF_DEV_01):
+        assert listed(cast.viewer, url, created_after="2026-01-14T12:01:00Z") == ids(second)
+        assert listed(cast.viewer, url, created_before="2026-01-14T12:01:00Z") == ids(first)
+
+
 @pytest.mark.parametrize("status", CommandStatus.values)
 def test_every_state_can_be_asked_for(cast, status):
     open_ = {"queued", "sent", "acknowledged"}
@@ -209,6 +254,10 @@ def test_every_state_can_be_asked_for(cast, status):
         ("status", "done", "Use one of queued, sent,"),
         ("batch", "x", "id of a batch"),
         ("cmd", "x" * 65, "64"),
+        ("open", "yes", "true or false"),
+        ("late", "2", "true or false"),
+        ("created_after", "noon", "no time"),
+        ("created_before", "2026-13-01T00:00Z", "no such time"),
         ("state", "queued", "no such parameter"),
         ("limit", "0", "number from 1"),
     ],
@@ -241,11 +290,11 @@ def test_to_read_one_with_its_history_takes_one_statement(cast):
 
 MANY = """
 INSERT INTO devices_command (
-    id, tenant_id, device_id, batch_id, cmd, params, status, expires_at, finished_at, publish_at,
-    reason, idempotency_key, attempts, is_late, reply, error
+    id, tenant_id, device_id, batch_id, cmd, params, status, expires_at, finished_at,
+    reason, idempotency_key, is_late, reply, error
 ) SELECT
     gen_random_uuid(), tenant_id, id, CASE device_uid WHEN 'dev-02' THEN %s::uuid END, 'x', '{}',
-    'failed', now() + interval '1 day', now(), NULL, '', '', 0, false, '', ''
+    'failed', now() + interval '1 day', now(), '', '', false, '', ''
 FROM generate_series(1, 200), devices_device
 """
 
@@ -286,6 +335,8 @@ def test_what_is_narrowed_is_looked_up_and_not_sought_among_all(cast, many):
         "device=dev-02": {"command_by_device"},
         f"batch={many.id}": {"command_by_batch"},
         "status=queued": {"command_open_by_device", "command_expiring"},
+        "open=true": {"command_open_by_device", "command_expiring"},
+        "created_after=2100-01-01": {"command_rate"},
     }
     for parameter, possible in wanted.items():
         indexes, _ = plans_of(cast.viewer, f"{COMMANDS}?{parameter}&limit=10")
@@ -313,7 +364,7 @@ def test_what_is_queued_is_cancelled_and_says_so_as_often_as_it_is_asked(cast):
     ("fields", "said"),
     [
         ({"claimed_at": NOON}, WAS_CLAIMED),
-        (SENT, "It was already sent, at 2026-01-14 12:00:00 UTC, so it cannot be taken back."),
+        (SENT, "It was already sent, at 2026-01-14 12:00:00 UTC. It will not be published again."),
         (SENT | {"status": "acknowledged"}, "It was already sent, at 2026-01-14 12:00:00 UTC"),
         ({"status": "expired", **ENDED}, HAS_ENDED.format(status="expired")),
         (SENT | {"status": "succeeded", **ENDED}, HAS_ENDED.format(status="succeeded")),

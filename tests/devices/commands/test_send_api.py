@@ -82,18 +82,23 @@ def test_a_command_lives_for_a_day_if_nothing_is_said(cast):
     ("name", "value", "hint"),
     [
         ("cmd", "", "blank"),
+        ("cmd", " ", "Say what"),
+        ("cmd", "reboot ", "spaces"),
         ("cmd", "x" * 65, "64"),
         ("cmd", "re\nboot", "printed"),
         ("cmd", 5, "quotes"),
         ("cmd", None, "null"),
         ("params", [], "object"),
         ("params", "x", "object"),
-        ("params", {"n": 1e300}, "numbers"),
+        ("params", {"n": 1e-300}, "numbers"),
+        ("params", {"n": 12345678901234567890123}, "64 bits"),
         ("params", {"n": json.loads("[" * 61 + "]" * 61)}, "60"),
         ("expires_in", 0, "1"),
         ("expires_in", -1, "1"),
         ("expires_in", 30 * 86_400 + 1, "2592000"),
         ("expires_in", 1.5, "whole number"),
+        ("expires_in", 5.0, "whole number"),
+        ("expires_in", "60", "whole number"),
         ("expires_in", "soon", "whole number"),
         ("expires_in", True, "whole number"),
         ("expires_in", None, "null"),
@@ -118,7 +123,8 @@ def test_what_the_body_cannot_hold_anywhere_it_cannot_hold_here(cast):
 
 
 def test_a_parameter_is_refused_as_everywhere(cast):
-    assert errors_of(send(cast.operator, url=f"{URL}?dry_run=true")).keys() == {"dry_run"}
+    errors = errors_of(send(cast.operator, url=f"{URL}?dry_run=true"))
+    assert errors == {"dry_run": "There is no such parameter. Possible: none."}
 
 
 def test_a_command_that_is_too_large_says_how_large_it_may_be(cast, settings):
@@ -137,7 +143,7 @@ def test_a_full_queue_is_409_with_what_to_do(cast, settings):
     send(cast.operator)
     status, detail = refusal(send(cast.operator))
     assert status == 409
-    assert detail.endswith("Wait for it, or cancel some.")
+    assert detail.endswith("or cancel some.")
 
 
 def test_too_many_a_minute_are_429_and_told_when_to_come_back(cast, settings):
@@ -202,15 +208,15 @@ def test_without_a_key_a_request_that_comes_again_is_another_command(cast):
     assert Command.objects.count() == 2
 
 
-@pytest.mark.parametrize("key", ["", "a b", "é", "x" * 256, "tab\t"])
+@pytest.mark.parametrize("key", ["", "a b", "é", "x" * 256, "tab\t", "one,two"])
 def test_a_key_that_is_none_is_refused(cast, key):
     errors = errors_of(send(cast.operator, key))
-    assert errors == {
-        "Idempotency-Key": "Use 1 to 255 visible characters of ASCII, such as a UUID."
-    }
+    assert "Give one key, of 1 to 255 visible characters of ASCII" in errors["Idempotency-Key"]
 
 
-@pytest.mark.parametrize("key", ["!", "~" * 255, '"a"', "8e03978e-40d5-43dd-bc93-6894a57f9324"])
+@pytest.mark.parametrize(
+    "key", ["!", "~" * 255, '"a"', "+-.", "8e03978e-40d5-43dd-bc93-6894a57f9324"]
+)
 def test_any_visible_ascii_is_a_key(cast, key):
     assert send(cast.operator, key).status_code == 202
     assert Command.objects.get().idempotency_key == key

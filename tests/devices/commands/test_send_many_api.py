@@ -120,7 +120,8 @@ def test_there_is_one_way_to_choose_at_a_time(fleet, target):
     [
         ("all", False),
         ("all", None),
-        ("all", "perhaps"),
+        ("all", "true"),
+        ("all", 1),
         ("labels", {}),
         ("labels", []),
         ("labels", {"floor": 3}),
@@ -179,6 +180,11 @@ def test_staff_of_a_tenant_need_not_name_it(fleet):
     assert send(boss).json()["tenant"] == "t0"
 
 
+def test_staff_without_a_tenant_are_told_where_the_tenants_are(fleet):
+    said = errors_of(send(fleet.staff, **ALL, tenant="nobody"))["tenant"]
+    assert said == "There is no tenant “nobody”. GET /tenants shows which there are."
+
+
 @pytest.mark.parametrize("tenant", ["other", "nobody"])
 def test_nobody_sends_to_another_tenant(fleet, tenant):
     said = errors_of(send(fleet.operator, **ALL, tenant=tenant))
@@ -200,7 +206,7 @@ def test_a_dry_run_tells_what_would_be_done_and_leaves_no_trace(fleet, settings)
     disable("dev-03")
     answer = send(fleet.operator, url=REHEARSE)
     assert answer.status_code == 200
-    assert answer.json()["devices"] == 1
+    assert (answer.json()["dry_run"], answer.json()["total"]) == (True, 1)
     assert [each["device_uid"] for each in answer.json()["skipped"]] == ["dev-02", "dev-03"]
     assert Command.objects.count() == 1
     assert not CommandBatch.objects.exists()
@@ -228,10 +234,14 @@ def test_a_batch_for_which_there_is_no_room_this_minute_is_429(fleet, settings):
     assert not CommandBatch.objects.exists()
 
 
-def test_devices_that_cannot_take_it_are_told_even_if_those_are_all(fleet):
+def test_a_command_that_no_device_can_take_is_409_and_a_dry_run_tells_why(fleet):
     disable("dev-01", "dev-02", "dev-03")
-    batch = send(fleet.operator).json()
-    assert (batch["total"], len(batch["skipped"])) == (0, 3)
+    status, detail = refusal(send(fleet.operator))
+    assert status == 409
+    assert "dev-01 is disabled. Enable it first." in detail
+    assert not CommandBatch.objects.exists()
+    rehearsed = send(fleet.operator, url=REHEARSE).json()
+    assert (rehearsed["total"], len(rehearsed["skipped"])) == (0, 3)
 
 
 def test_a_request_that_comes_again_with_its_key_is_not_carried_out_again(fleet):
