@@ -1,30 +1,38 @@
 """A command to one device, from a terminal or a script."""
 
 import argparse
+import contextlib
 import json
+import math
 import sys
+from collections import Counter
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any, NoReturn
 
+from django.contrib.auth.management import get_system_username
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import InterfaceError, OperationalError
 from rest_framework.exceptions import APIException
 
 from devices import models
 from devices.commands.following import follow
+from devices.commands.reasons import NO_DISPATCHER
 from devices.commands.sending import LIFE, LONGEST_LIFE, Order, send
 from devices.models import CommandStatus, CommandTransition, Device
 from devices.models.commands import CMD_LENGTH
-from devices.validation import validate_cmd, validate_params
+from devices.validation import NoJSON, read_json, validate_cmd, validate_params
 
+NAME_LENGTH = 100
 REFUSED, FAILED, TAKEN_BACK, OPEN = 1, 2, 3, 4
 EXIT_CODES = (
     "Ends with 0 when the device has carried it out (without --wait: when it is queued); 1 when it "
-    "was refused; 2 when the device failed; 3 when it expired or was cancelled; 4 when it was "
-    "still open after --wait."
+    "was refused; 2 when it failed; 3 when it expired or was cancelled; 4 when it was still open "
+    "after --wait, or could not be watched any longer."
 )
 WHY_OPEN = {
-    CommandStatus.QUEUED: "No dispatcher has taken it. Is “manage.py run_dispatcher” running?",
+    CommandStatus.QUEUED: NO_DISPATCHER,
     CommandStatus.SENT: "The broker has it; the device has not answered.",
     CommandStatus.ACKNOWLEDGED: "The device has it, and has not said yet how it ended.",
 }
@@ -81,14 +89,24 @@ class Command(BaseCommand):
         if options["wait"] is None:
             return
         try:
-            for step in follow(command, options["wait"]):
+            self._follow(command, options["wait"])
+        except (OperationalError, InterfaceError) as error:
+            raise CommandError(
+                f"The database is away: {str(error).strip()}\nThe command stays on its way; this "
+                "only cannot watch it any longer.",
+                returncode=OPEN,
+            ) from error
+        self._end(command)
+
+    def _follow(self, command: models.Command, seconds: float) -> None:
+        try:
+            for step in follow(command, seconds):
                 self._say(_line(step))
         except KeyboardInterrupt:
             self._say("")
-        self._end(command)
 
     def _send(self, options: dict[str, Any]) -> models.Command:
-        params = dict(options["param"]) if options["params"] is None else options["params"]
+        params = _as_object(options["param"]) if options["params"] is None else options["params"]
         device = Device.objects.filter(
             device_uid=options["device_uid"], deleted_at__isnull=True
         ).first()
@@ -97,11 +115,10 @@ class Command(BaseCommand):
                 f"There is no device “{options['device_uid']}”. Its first message creates it, or a "
                 "person does."
             )
+        _check(options["cmd"], params)
+        order = Order(options["cmd"], params, options["expires_in"])
         try:
-            _check(options["cmd"], params)
-            sent = send(Order(options["cmd"], params, options["expires_in"]), device, by=None)
-        except ValidationError as error:
-            raise CommandError(" ".join(error.messages)) from error
+            sent = send(order, device, by=None, name=_name())
         except APIException as error:
             raise CommandError(_text(error.detail)) from error
         command: models.Command = sent.what
@@ -122,7 +139,7 @@ class Command(BaseCommand):
                 raise CommandError(f"It has expired. {why}", returncode=TAKEN_BACK)
             case CommandStatus.CANCELLED:
                 raise CommandError("It was cancelled.", returncode=TAKEN_BACK)
-        why = command.reason or WHY_OPEN[CommandStatus(command.status)]
+        why = command.reason or _why_open(command)
         raise CommandError(
             f"It is {command.status} and not over yet. {why} It stays open until "
             f"{command.expires_at:%Y-%m-%d %H:%M:%S} UTC.",
@@ -136,14 +153,48 @@ class Command(BaseCommand):
 
 
 def _check(cmd: str, params: dict[str, Any]) -> None:
-    if not 1 <= len(cmd) <= CMD_LENGTH:
-        raise ValidationError(f"cmd: use 1 to {CMD_LENGTH} characters.")
-    validate_cmd(cmd)
-    validate_params(params)
+    with _refusals_of("cmd"):
+        if not 1 <= len(cmd) <= CMD_LENGTH:
+            raise ValidationError(f"Use 1 to {CMD_LENGTH} characters.")
+        validate_cmd(cmd)
+    with _refusals_of("params"):
+        validate_params(params)
+
+
+@contextlib.contextmanager
+def _refusals_of(name: str) -> Iterator[None]:
+    try:
+        yield
+    except ValidationError as error:
+        raise CommandError(f"{name}: {_said(error)}") from error
+
+
+def _name() -> str:
+    """Who asks: nobody is logged in, so it is a person of this machine."""
+    user = get_system_username()[:NAME_LENGTH]
+    return f"terminal, {user}" if user else "terminal"
+
+
+def _as_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    for key, count in Counter(key for key, _ in pairs).items():
+        if count > 1:
+            raise CommandError(f"--param: “{key}” is given {count} times.")
+    return dict(pairs)
+
+
+def _why_open(command: models.Command) -> str:
+    if command.status == CommandStatus.QUEUED and command.claimed_at:
+        return "It is on its way to the broker."
+    return WHY_OPEN[CommandStatus(command.status)]
 
 
 def _line(step: CommandTransition) -> str:
-    return f"{step.at:%H:%M:%S.%f}"[:-3] + f" UTC  {step.status:12}  {step.detail}".rstrip()
+    said = "  ".join(filter(None, (step.by, step.detail)))
+    return f"{step.at:%H:%M:%S.%f}"[:-3] + f" UTC  {step.status:12}  {said}".rstrip()
+
+
+def _said(error: ValidationError) -> str:
+    return " ".join(error.messages)
 
 
 def _text(detail: Any) -> str:
@@ -159,40 +210,41 @@ def param(text: str) -> tuple[str, Any]:
         raise argparse.ArgumentTypeError(f"write KEY=VALUE, unlike “{text}”")
     try:
         return key, read_json(value)
-    except ValueError:
+    except NoJSON:
         return key, value
+    except ValidationError as error:
+        said = f"{key}: {_said(error)} If it is a text, put it in quotes: '{key}=\"…\"'"
+        raise argparse.ArgumentTypeError(said) from error
 
 
 def json_object(text: str) -> dict[str, Any]:
     try:
         value = read_json(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"no JSON: {error}") from error
+    except ValidationError as error:
+        raise argparse.ArgumentTypeError(_said(error)) from error
     if not isinstance(value, dict):
         raise argparse.ArgumentTypeError('write an object such as {"delay": 5}')
     return value
 
 
-def read_json(text: str) -> Any:
-    """Raises ValueError for what is no JSON, of which Python takes more than others do."""
-
-    def refuse(constant: str) -> NoReturn:
-        raise ValueError(f"there is no {constant}")
-
-    try:
-        return json.loads(text, parse_constant=refuse)
-    except RecursionError as error:
-        raise ValueError("it is nested too deeply") from error
-
-
 def seconds(text: str) -> float:
-    if not (number := float(text)) >= 0:
-        raise argparse.ArgumentTypeError("must not be negative")
+    if not (number := _number(text)) >= 0:
+        raise argparse.ArgumentTypeError(f"use a number of seconds, 0 or more, unlike “{text}”")
     return number
 
 
 def life(text: str) -> timedelta:
     longest = LONGEST_LIFE.total_seconds()
-    if not 1 <= (number := float(text)) <= longest:
-        raise argparse.ArgumentTypeError(f"must be from 1 to {longest:.0f} (30 days)")
+    if not 1 <= (number := _number(text)) <= longest:
+        raise argparse.ArgumentTypeError(
+            f"use a number of seconds from 1 to {longest:.0f}, which is 30 days, unlike “{text}”"
+        )
     return timedelta(seconds=number)
+
+
+def _number(text: str) -> float:
+    """What is none is in no range."""
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan

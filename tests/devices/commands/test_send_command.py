@@ -8,14 +8,15 @@ from types import SimpleNamespace
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import connection
+from django.db import InterfaceError, OperationalError, connection
 from django.utils import timezone
 
 from devices.commands import following, outbox
 from devices.commands.cancelling import cancel
 from devices.commands.outbox import Outcome, Result
 from devices.commands.replies import Reply, record
-from devices.models import Command, Device
+from devices.management.commands import send_command
+from devices.models import Command, CommandTransition, Device
 from tests import cast as people
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -32,6 +33,12 @@ def refusal(*arguments):
     with pytest.raises(CommandError) as caught:
         send(*arguments)
     return caught.value
+
+
+@pytest.fixture(autouse=True)
+def alice(monkeypatch):
+    """Who is at the terminal."""
+    monkeypatch.setattr(send_command, "get_system_username", lambda: "alice")
 
 
 @pytest.fixture
@@ -67,8 +74,8 @@ def expired(command):
 
 
 def steps(lines):
-    """What follows the time in lines such as “12:00:00.000 UTC  sent”."""
-    return [line.split(" UTC  ")[1].split() for line in lines if " UTC  " in line]
+    """What follows the time in lines such as “12:00:00.000 UTC  acknowledged  progress”."""
+    return [line.split(" UTC  ")[1].split(maxsplit=1) for line in lines if " UTC  " in line]
 
 
 def test_a_command_is_queued_in_nobodys_name_and_its_id_printed(cast):
@@ -78,8 +85,26 @@ def test_a_command_is_queued_in_nobodys_name_and_its_id_printed(cast):
     assert (command.params, command.issued_by, command.status) == ({}, None, "queued")
 
 
+@pytest.mark.parametrize(
+    ("user", "name"),
+    [("alice", "terminal, alice"), ("", "terminal"), ("x" * 300, f"terminal, {'x' * 100}")],
+)
+def test_its_history_says_who_was_at_the_terminal(cast, monkeypatch, user, name):
+    monkeypatch.setattr(send_command, "get_system_username", lambda: user)
+    send("dev-01", "reboot")
+    assert CommandTransition.objects.get().by == name
+
+
 def test_params_are_json_or_else_text(cast):
-    values = ["delay=5", "force=true", "why=no reason", 'at={"h": 3}', "a.b=1=2", "x=NaN", "empty="]
+    values = [
+        "delay=5",
+        "force=true",
+        "why=no reason",
+        'at={"h": 3}',
+        "a.b=1=2",
+        'x="NaN"',
+        "empty=",
+    ]
     send("dev-01", "reboot", *(f"--param={value}" for value in values))
     assert Command.objects.get().params == {
         "delay": 5,
@@ -111,14 +136,19 @@ def test_each_step_is_printed_once_and_the_result_at_the_end(cast, meanwhile):
         replied("ok", {"unit": "giây"}),
     )
     lines = send("dev-01", "set_interval", "--wait=10")
-    assert steps(lines) == [["queued"], ["sent"], ["acknowledged", "accepted"], ["succeeded"]]
+    assert steps(lines) == [
+        ["queued", "terminal, alice"],
+        ["sent"],
+        ["acknowledged", "accepted"],
+        ["succeeded"],
+    ]
     assert lines[-1] == '{"unit": "giây"}'
 
 
 def test_steps_that_came_at_once_are_printed_in_order(cast, meanwhile):
     meanwhile(lambda command: (dispatched(command), replied("progress")(command)), replied("ok"))
     lines = send("dev-01", "reboot", "--wait=10")
-    assert steps(lines) == [["queued"], ["sent"], ["acknowledged", "progress"], ["succeeded"]]
+    assert steps(lines)[1:] == [["sent"], ["acknowledged", "progress"], ["succeeded"]]
 
 
 def test_what_the_device_cannot_do_ends_with_2_and_its_words(cast, meanwhile):
@@ -176,6 +206,25 @@ def test_who_stops_watching_is_told_how_far_it_is(cast, meanwhile):
     assert (error.returncode, str(error)[:10]) == (4, "It is sent")
 
 
+@pytest.mark.parametrize("error", [OperationalError, InterfaceError])
+def test_a_database_that_goes_away_meanwhile_ends_only_the_watching(cast, meanwhile, error):
+    def lost(_):
+        raise error("the connection is lost")
+
+    meanwhile(dispatched, lost)
+    said = refusal("dev-01", "reboot", "--wait=10")
+    assert (said.returncode, Command.objects.get().status) == (4, "sent")
+    assert str(said).startswith("The database is away: the connection is lost\nThe command stays")
+
+
+def test_who_cancelled_it_is_said(cast, meanwhile):
+    meanwhile(lambda _: cancel(Command.objects.all(), cast.operator))
+    out = StringIO()
+    with pytest.raises(CommandError):
+        call_command("send_command", "dev-01", "reboot", "--wait=10", stdout=out)
+    assert steps(out.getvalue().splitlines())[-1] == ["cancelled", cast.operator.email]
+
+
 def test_a_wait_of_no_time_is_one_look(cast):
     assert str(refusal("dev-01", "reboot", "--wait=0")).startswith("It is queued")
 
@@ -184,20 +233,28 @@ def test_a_wait_of_no_time_is_one_look(cast):
     ("arguments", "said"),
     [
         (["dev-99", "reboot"], "There is no device “dev-99”"),
-        (["dev-01", ""], "cmd: use 1 to 64 characters."),
-        (["dev-01", "x" * 65], "cmd: use 1 to 64 characters."),
-        (["dev-01", "re\nboot"], "Use letters, digits and signs that can be printed."),
-        (["dev-01", "reboot", "--params", '{"a": "\\u0000"}'], "Remove the characters"),
+        (["dev-01", ""], "cmd: Use 1 to 64 characters."),
+        (["dev-01", "x" * 65], "cmd: Use 1 to 64 characters."),
+        (["dev-01", "re\nboot"], "cmd: Use letters, digits and signs that can be printed."),
+        (["dev-01", " "], "cmd: Say what the device shall do"),
+        (["dev-01", "reboot", "--params", '{"a": "\\u0000"}'], "params: Remove the characters"),
+        (["dev-01", "reboot", "--params", '{"a": 1e-31}'], "params: Use numbers between"),
         (["dev-01", "reboot", "--params", "[1]"], 'write an object such as {"delay": 5}'),
-        (["dev-01", "reboot", "--params", '{"a": NaN}'], "no JSON: there is no NaN"),
-        (["dev-01", "reboot", "--params", "[" * 100_000], "no JSON: it is nested too deeply"),
+        (["dev-01", "reboot", "--params", '{"a": NaN}'], "--params: There is no NaN in JSON."),
+        (["dev-01", "reboot", "--params", "[" * 100_000], "--params: Nest no more than"),
+        (["dev-01", "reboot", "--params", "{"], "--params: This is no JSON"),
         (["dev-01", "reboot", "--params={}", "--param=a=1"], "not allowed with argument"),
         (["dev-01", "reboot", "--param=delay"], "write KEY=VALUE, unlike “delay”"),
+        (["dev-01", "reboot", "--param=a=NaN"], "If it is a text, put it in quotes: 'a=\"…\"'"),
+        (["dev-01", "reboot", f"--param=a={10**30}"], "a: Use whole numbers of at most 64 bits."),
+        (["dev-01", "reboot", "--param=a=1", "--param=a=2"], "--param: “a” is given 2 times."),
         (["dev-01", "reboot", f"--param=a={'x' * 20_000}"], "params: The command has 20,"),
-        (["dev-01", "reboot", "--expires-in=0"], "must be from 1 to 2592000 (30 days)"),
-        (["dev-01", "reboot", "--expires-in=nan"], "must be from 1 to 2592000 (30 days)"),
-        (["dev-01", "reboot", "--wait=-1"], "must not be negative"),
-        (["dev-01", "reboot", "--wait=soon"], "--wait"),
+        (["dev-01", "reboot", "--expires-in=0"], "--expires-in: use a number of seconds from 1 to"),
+        (["dev-01", "reboot", "--expires-in=nan"], "from 1 to 2592000, which is 30 days"),
+        (["dev-01", "reboot", "--expires-in=abc"], "which is 30 days, unlike “abc”"),
+        (["dev-01", "reboot", "--wait=-1"], "--wait: use a number of seconds, 0 or more"),
+        (["dev-01", "reboot", "--wait=nan"], "0 or more, unlike “nan”"),
+        (["dev-01", "reboot", "--wait=soon"], "0 or more, unlike “soon”"),
     ],
 )
 def test_what_cannot_be_sent_ends_with_1_and_says_why(cast, arguments, said):
