@@ -148,6 +148,9 @@ def test_the_device_in_python_says_what_is_wrong(device, platform):
         assert "unknown command 'dance'" in platform.hear("replies")["error"]
         platform.send(new_id(), "set_interval", seconds="soon")
         assert platform.hear("replies")["status"] == "error"
+        for delay in (-5, 1e10, "nan"):
+            platform.send(new_id(), "reboot", delay=delay)
+            assert platform.hear("replies")["error"] == "delay must be from 0 to 3600"
         platform.publish("no JSON")
         platform.send(new_id(), "set_interval")
         assert platform.hear("replies")["error"] == "seconds must be from 0.1 to 86400"
@@ -157,11 +160,11 @@ def test_the_device_in_python_reboots_once_and_says_so_after_it(device, platform
     command_id = new_id()
     with device.running():
         before = platform.wait_for("online")
-        platform.send(command_id, "reboot", delay=0.3)
+        platform.send(command_id, "reboot", delay=0)
         assert platform.hear("replies") == {"id": command_id, "status": "accepted"}
         after = platform.wait_for("online")
         assert platform.hear("replies") == {"id": command_id, "status": "ok"}
-        platform.send(command_id, "reboot", delay=0.3)
+        platform.send(command_id, "reboot", delay=0)
         assert platform.hear("replies") == {"id": command_id, "status": "ok"}
         platform.send(new_id(), "set_interval", seconds=60)
         assert platform.hear("replies")["result"] == {"interval": 60}

@@ -5,7 +5,6 @@
 #include <cstring>
 
 #define HEX 16
-#define constrain(amt, low, high) ((amt) < (low) ? (low) : ((amt) > (high) ? (high) : (amt)))
 
 class String {
  public:
