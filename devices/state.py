@@ -101,10 +101,16 @@ WHERE state.device_id = batch.device_id
 
 # A Last Will comes late: the device may be back by then, under a new session id, and an end of the
 # former session is not believed. Of two batches that commit out of order the later word holds. Said
-# twice, with readings in between, an end is a new one, and so is a beginning without a name.
+# twice, with readings in between, an end is a new one. A beginning without a name may be a new one
+# each time it is said: nothing changes but that what was not answered is published again.
 BELIEVE = """
 UPDATE devices_devicestate
-SET session = %(state)s, session_id = %(session_id)s, since = %(at)s, reason = %(reason)s
+SET session = %(state)s, session_id = %(session_id)s, reason = %(reason)s,
+    since = CASE
+        WHEN (session, session_id) = ('online', '') AND %(state)s = 'online'
+            AND %(session_id)s = '' THEN since
+        ELSE %(at)s
+    END
 WHERE device_id = %(device_id)s
   AND (since IS NULL OR since <= %(at)s)
   AND (

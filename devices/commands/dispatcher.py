@@ -197,7 +197,7 @@ class Dispatcher:
             return Result.IMPOSSIBLE, str(error)
         except Exception as error:
             logger.exception("Command %s could not be published.", claim.id)
-            return Result.UNCLEAR, f"Not published: {error}"
+            return Result.UNCLEAR, f"It could not be published: {error}"
 
     def _message(self, claim: Claim, end: float) -> dict[str, Any]:
         """What `Session.publish` is called with; `end` is that of the command's life."""
@@ -238,8 +238,10 @@ def meaning_of(code: int) -> tuple[Result, str]:
         return Result.NOT_TAKEN, NO_SUBSCRIBER
     if code < REFUSED:
         return Result.TAKEN, ""
-    known = code in list(PubAckReasonCode)
-    name = PubAckReasonCode(code).name.lower().replace("_", " ") if known else f"{code:#04x}"
+    try:
+        name = PubAckReasonCode(code).name.lower().replace("_", " ")
+    except ValueError:
+        name = f"{code:#04x}"
     return Result.NOT_TAKEN, f"The broker refused the command: {name}."
 
 

@@ -64,13 +64,15 @@ def _take(cursor: Cursor[Any], replies: Sequence[Reply]) -> None:
     ids = {reply.command_id for reply in replies}
     # What was to be done can be long, and is of no interest here.
     locked = Command.objects.filter(id__in=ids).order_by("number").defer("params")
-    # By the clock that says when commands expire. Perhaps nobody has ended it yet.
+    # By the clock that says when commands expire; perhaps nobody has ended it yet.
     overdue = Q(finished_at=None, expires_at__lte=Now())
     found = locked.annotate(is_overdue=ExpressionWrapper(overdue, BooleanField()))
     commands: dict[UUID, Any] = {each.id: each for each in found.select_for_update()}
-    steps = [command.expire() for command in commands.values() if command.is_overdue]
+    steps: list[CommandTransition] = []
     for reply in replies:
         if command := commands.get(reply.command_id):
+            if command.is_overdue and not command.finished_at and reply.at >= command.expires_at:
+                steps.append(command.expire())
             steps += command.take_reply(reply.status, reply.result, reply.error, reply.at)
     # Optimization: all on their way at once, where a thousand saves would take half a second.
     cursor.executemany(MOVE, [_moved(command) for command in commands.values()])

@@ -155,9 +155,7 @@ LONG_AGO = datetime.now(UTC) - timedelta(days=402)
 def end(commands, at=LONG_AGO):
     """Commands that expired at a moment, as if they had been sent a day before."""
     begun = at - timedelta(days=1)
-    commands.update(
-        status="expired", created_at=begun, expires_at=at, finished_at=at, publish_at=None
-    )
+    commands.update(status="expired", created_at=begun, expires_at=at, finished_at=at)
     CommandBatch.objects.filter(commands__in=commands).update(created_at=begun, expires_at=at)
 
 

@@ -8,8 +8,9 @@ from django.utils import timezone
 
 from devices import state
 from devices.commands import outbox
+from devices.commands.outbox import Outcome, Result
 from devices.commands.sending import Order, send
-from devices.models import Command, Device, DeviceState
+from devices.models import Command, Device, DeviceQueue, DeviceState
 from devices.state import EVIDENT
 from telemetry.ingest import Batch, store
 from telemetry.models import RejectedMessage
@@ -27,7 +28,9 @@ START = int(time.time())
 def sent(dev):
     """A command that the broker has, unanswered, with nothing left to publish."""
     made = send(Order("reboot", {}), dev, None).what
-    Command.objects.update(status="sent", sent_at=timezone.now(), publish_at=None)
+    now = timezone.now()
+    Command.objects.update(status="sent", sent_at=now, published_at=now)
+    DeviceQueue.objects.update(look_at=None)
     return made
 
 
@@ -46,9 +49,10 @@ def accepted(command, at):
 
 
 def is_resumed():
-    """Whether the command is to be published; then forgotten."""
-    due = Command.objects.filter(publish_at__isnull=False)
-    return due.update(publish_at=None) > 0
+    """Whether a command is published now."""
+    claims = outbox.turn([], 10).claims
+    outbox.turn([Outcome(claim, Result.TAKEN) for claim in claims], 0)
+    return bool(claims)
 
 
 def session():
@@ -69,6 +73,13 @@ def test_an_online_of_the_same_session_resumes_nothing(sent):
     is_resumed()
     store([word("online", at=1)])
     assert not is_resumed()
+
+
+def test_an_online_without_a_session_may_be_a_new_one_each_time(sent):
+    store([word("online", "")])
+    is_resumed()
+    store([word("online", "", at=1)])
+    assert (is_resumed(), session()[:2]) == (True, ("online", 0))
 
 
 def test_a_late_last_will_resumes_nothing_and_ends_nothing(sent):
@@ -123,7 +134,8 @@ def test_only_the_commands_of_who_came_back_are_published_again(sent):
 @pytest.mark.parametrize("what", ["telemetry", "duplicate", "reply"])
 def test_who_sends_though_it_is_offline_is_connected_and_gets_what_waits(sent, what, together):
     other = send(Order("blink", {}), sent.device, None).what
-    Command.objects.filter(pk=other.pk).update(publish_at=None)
+    now = timezone.now()
+    Command.objects.filter(pk=other.pk).update(status="sent", sent_at=now, published_at=now)
     store([data(-9, body={"msg_id": "m"})])
     said = {
         "telemetry": data(5),
@@ -229,11 +241,9 @@ def test_a_broker_that_forgot_its_sessions_gets_unanswered_commands_again(sent):
 
 def test_a_command_that_waits_for_the_return_of_its_device_is_published_after_all(sent):
     store([word("offline")])
-    Command.objects.update(publish_at=Command.objects.get().expires_at, reason="Offline.")
+    assert not is_resumed()
     state.forget_sessions(timezone.now() + timedelta(days=3_000), "lost")
-    command = Command.objects.get()
-    assert command.publish_at < timezone.now() + timedelta(minutes=1)
-    assert command.reason == ""
+    assert is_resumed()
 
 
 def test_listeners_that_do_not_read_stop_no_session_from_being_forgotten(sent, monkeypatch):
@@ -266,16 +276,17 @@ def test_dispatchers_are_told_of_returns_unless_listeners_do_not_read(sent, monk
 
 
 @pytest.mark.django_db(transaction=True)
-def test_commands_of_a_batch_are_locked_in_one_order_or_two_would_wait_for_each_other(t0):
+def test_queues_are_locked_before_commands_or_two_would_wait_for_each_other(t0):
     """The first one's device is back, that of the second replies to it."""
     back, answering = (Device.objects.create(device_uid=uid, tenant=t0) for uid in ("d1", "d2"))
     first, second = (send(Order("blink", {}), each, None).what for each in (back, answering))
     reply = {"id": str(second.id), "status": "ok"}
     batch = [word("online", uid="d1"), message(reply, uid="d2", kind="replies")]
+    queues = DeviceQueue.objects.select_for_update(nowait=True)
     locked = Command.objects.select_for_update(nowait=True)
     meanwhile(
         lambda: store(batch),
-        lambda: locked.get(pk=first.pk),
+        lambda: queues.get(device=first.device),
         then=lambda: locked.get(pk=second.pk),
     )
     assert Command.objects.get(pk=second.pk).status == "succeeded"
@@ -287,8 +298,7 @@ def test_a_device_that_comes_back_while_its_command_is_put_off_gets_it_all_the_s
     send(Order("blink", {}), device, None)
     store([word("offline")])
     meanwhile(lambda: store([word("online", at=1)]), lambda: outbox.turn([], 10))
-    command = Command.objects.get()
-    assert (command.reason, command.publish_at < timezone.now()) == ("", True)
+    assert is_resumed()
 
 
 def test_batches_with_words_and_replies_are_stored_after_the_one_before(sent):

@@ -9,7 +9,9 @@ from django.db import connection
 from django.utils import timezone
 
 from devices.commands import dispatcher, outbox
-from devices.models import Command
+from devices.commands.sending import Order, send
+from devices.models import Command, DeviceQueue
+from devices.mqtt.session import NotSent
 from tests import cast as people
 from tests.devices.commands.dispatching import SILENCE, FakeSession, dispatching, drain
 from tests.iotplatform.processes import wait_until
@@ -85,14 +87,28 @@ def test_the_embedded_broker_gets_no_properties(cast):
         (0x10, "No subscriber: the device is not connected to the broker."),
         (0x87, "The broker refused the command: not authorized."),
         (0x97, "The broker refused the command: quota exceeded."),
-        (ValueError("A message of 9 bytes is too large."), "A message of 9 bytes is too large."),
+        (NotSent("Not connected to the broker: leaving"), "Not connected to the broker: leaving"),
     ],
 )
 def test_what_the_broker_did_not_take_stays_queued_with_its_reason(cast, answer, reason):
     command = people.command(cast.device)
     drain(FakeSession(dev_01=answer))
     assert (status(command), command.reason, command.claimed_at) == ("queued", reason, None)
-    assert command.publish_at > timezone.now()
+    assert cast.device.queue.look_at > timezone.now()
+
+
+def test_what_can_never_be_published_fails_with_the_reason_as_its_error(cast):
+    command = people.command(cast.device)
+    drain(FakeSession(dev_01=ValueError("A message of 9 bytes is too large.")))
+    assert (status(command), command.error) == ("failed", "A message of 9 bytes is too large.")
+
+
+def test_a_command_is_not_published_after_its_life(cast):
+    command = send(Order("reboot", {}, timedelta(seconds=1)), cast.device, None).what
+    session = FakeSession(dev_01=SILENCE)
+    with dispatching(session):
+        wait_until(lambda: status(command) == "expired")
+    assert session.uids == ["dev-01"]
 
 
 @pytest.mark.parametrize(
@@ -132,7 +148,8 @@ def test_an_answer_that_does_not_come_keeps_nobody_waiting(cast, monkeypatch):
 
 def test_an_answer_is_not_waited_for_until_the_lease_runs_out(cast, monkeypatch):
     monkeypatch.setattr(dispatcher, "ANSWER_SECONDS", 0.3)
-    command = people.command(cast.device, attempts=9)
+    command = people.command(cast.device)
+    DeviceQueue.objects.update(attempts=9)
     with dispatching(FakeSession(dev_01=SILENCE)):
         wait_until(lambda: status(command) == "queued" and command.reason)
     assert command.reason == "The broker did not answer in time; it may have the command."

@@ -98,8 +98,8 @@ def test_a_device_that_is_not_there_has_its_command_wait_until_it_comes(
 def test_a_command_that_is_too_large_for_the_broker_is_not_sent_and_says_why(mosquitto, dev):
     command = people.command(dev, params={"text": "x" * 3_000})
     drain(session(mosquitto.port))
-    assert status(command) == "queued"
-    assert "more than the broker takes (2000)" in command.reason
+    assert status(command) == "failed"
+    assert "more than the broker takes (2000)" in command.error
 
 
 def test_a_device_at_the_embedded_broker_gets_the_command(embedded, dev):

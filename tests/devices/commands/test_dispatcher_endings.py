@@ -8,8 +8,8 @@ import psycopg
 import pytest
 from django.db import utils
 
-from devices.commands import dispatcher, outbox
-from devices.commands.dispatcher import NotConnected, Report, outcome_of
+from devices.commands import dispatcher, outbox, statements
+from devices.commands.dispatcher import NotConnected, Report, meaning_of
 from devices.commands.outbox import Outcome, Result
 from devices.models import Command
 from devices.mqtt.session import SessionTakenOver
@@ -116,7 +116,7 @@ def test_what_was_not_recorded_because_the_database_was_away_is_recorded_later(c
 
 
 def test_a_fault_of_ours_ends_it_loudly(transactional_db, monkeypatch):
-    monkeypatch.setattr(outbox, "DUE", "SELECT nonsense")
+    monkeypatch.setattr(statements, "DUE", "SELECT nonsense")
     with pytest.raises(ExceptionGroup) as raised:
         drain(FakeSession())
     assert isinstance(raised.value.exceptions[0], utils.ProgrammingError)
@@ -132,9 +132,9 @@ def test_a_session_that_somebody_took_over_ends_it(transactional_db):
     assert isinstance(raised.value.exceptions[0], SessionTakenOver)
 
 
-@pytest.mark.parametrize("code", [0x10, 0x80, 0x83, 0x87, 0x90, 0x91, 0x97, 0x99])
+@pytest.mark.parametrize("code", [0x10, 0x80, 0x83, 0x87, 0x8F, 0x90, 0x91, 0x97, 0x99])
 def test_every_answer_of_a_broker_but_success_has_a_reason_for_people(code):
-    result, reason = outcome_of(CLAIM, code)[1:]
+    result, reason = meaning_of(code)
     assert (result, reason[-1]) == (Result.NOT_TAKEN, ".")
 
 
