@@ -18,7 +18,7 @@ from mqtt5 import PubAckPacket
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "iotplatform.settings")
 django.setup()
 
-from devices.commands import dispatcher, outbox  # noqa: E402 - needs the setup above
+from devices.commands import dispatcher, outbox, statements  # noqa: E402 - needs the setup above
 from devices.daemon.writer import Writer  # noqa: E402
 from devices.mqtt.session import Received, Session  # noqa: E402
 from telemetry import insert  # noqa: E402
@@ -76,11 +76,9 @@ def new_id_with_every_attempt() -> None:
 
 
 def claimed_in_any_order() -> None:
-    outbox.DUE = """
-        SELECT number FROM devices_command WHERE publish_at <= statement_timestamp()
-        ORDER BY random() LIMIT 20 FOR UPDATE SKIP LOCKED
-    """
-    outbox.CLAIM = outbox.CLAIM.replace("first.number <> command.number", "false")
+    statements.LOOK = statements.LOOK.replace(
+        "ORDER BY number LIMIT 1", "ORDER BY random() LIMIT 1"
+    )
 
 
 BUILDS = {

@@ -7,7 +7,7 @@ import signal
 import pytest
 from django.db import connections
 
-from devices.commands.outbox import CLAIM, TAKEN
+from devices.commands.statements import CLAIM, TAKEN
 from devices.models import Command
 from tests.acceptance.fleet import OBEYED
 from tests.acceptance.ledger import wait_until
@@ -29,7 +29,7 @@ def platform(shared):
     yield shared
     shared.stop(shared.listening)
     with shared.server.connect(shared.database) as connection:
-        connection.execute("TRUNCATE devices_command CASCADE")
+        connection.execute("TRUNCATE devices_command, devices_devicequeue CASCADE")
 
 
 @pytest.fixture
