@@ -44,6 +44,10 @@ class ReadOnlyAdmin(TenantScopedAdmin):
     show_full_result_count = False
     list_disable_select_all = True
     sortable_by: tuple[str, ...] = ()
+    # On a phone, where a row is as high as it has cells, these are left out (console.css).
+    empty_value_display = '<span class="console-none">-</span>'
+    nothing_yet = ""
+    """What an empty list says of how rows come into being."""
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return FixedOrderChangeList

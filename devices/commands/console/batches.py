@@ -13,12 +13,12 @@ from unfold.contrib.filters.admin import RelatedDropdownFilter
 from unfold.decorators import display
 from unfold.views import ChangeList
 
-from accounts.admin import coloured, person
+from accounts.admin import coloured, moment, person
 from devices.commands.cancelling import cancel_batch
 from devices.commands.console.cancelling import CancellableAdmin, in_words
 from devices.commands.console.shown import in_a_row, pretty, status_label, when
 from devices.commands.representation import progress_of
-from devices.models import Command, CommandBatch, CommandQuerySet
+from devices.models import ENDED, Command, CommandBatch, CommandQuerySet
 
 UIDS_IN_LIST = 3
 UIDS_ON_PAGE = 50
@@ -40,17 +40,18 @@ def target_in_words(batch: CommandBatch, most: int) -> str:
 
 @admin.register(CommandBatch)
 class CommandBatchAdmin(CancellableAdmin):
-    list_display = ["cmd", "tenant", "target_in_brief", "total", "counts", "skipped_count",
-                    "created", "who"]  # fmt: skip
+    list_display = ["command", "tenant", "target_in_brief", "total", "counts", "skipped_count",
+                    "created_ago", "who"]  # fmt: skip
     list_filter = [("tenant", RelatedDropdownFilter)]
     list_select_related = ["tenant", "issued_by"]
     list_per_page = 20
     ordering = ["-created_at", "-id"]
     actions = None
+    nothing_yet = "An app sends a command to many devices by POST /commands of the API."
     change_form_outer_before_template = "admin/devices/commandbatch/buttons.html"
     fieldsets = [
-        ("State", {"fields": ["total", "counts", "cancelled"]}),
-        ("Command", {"fields": ["cmd", "params_text", "id", "who", "created", "expires"]}),
+        ("Status", {"fields": ["total", "counts", "cancelled"]}),
+        ("Command", {"fields": ["command", "params_text", "id", "who", "created", "expires"]}),
         ("Devices", {"fields": ["tenant", "target_text", "skipped_table"]}),
     ]
 
@@ -72,15 +73,21 @@ class CommandBatchAdmin(CancellableAdmin):
         found = progress_of([batch.pk for batch in batches], person(request))
         for batch in batches:
             batch.progress = found[batch.pk]
+            counts = batch.progress["counts"]
+            batch.is_open = any(counts[status] for status in counts if status not in ENDED)
 
     def commands_of(self, what: CommandBatch) -> CommandQuerySet:
         return Command.objects.filter(batch=what)
 
     def cancel_one(self, request: HttpRequest, what: CommandBatch) -> None:
-        count = cancel_batch(what, person(request))
+        count = len(cancel_batch(what, person(request)))
         said = in_words(count, self.commands_of(what))
         self.log_change(request, what, f"Cancelled: {said}")
         self.message_user(request, said, SUCCESS if count else WARNING)
+
+    @display(description="command")
+    def command(self, batch: CommandBatch) -> str:
+        return batch.cmd
 
     @display(description="devices")
     def target_in_brief(self, batch: CommandBatch) -> str:
@@ -94,7 +101,7 @@ class CommandBatchAdmin(CancellableAdmin):
     def total(self, batch: Any) -> str:
         return f"{batch.progress['total']:,}"
 
-    @display(description="how far they are")
+    @display(description="status")
     def counts(self, batch: Any) -> SafeString:
         counts, late = batch.progress["counts"], batch.progress["late"]
         labels = [status_label(status, count) for status, count in counts.items() if count]
@@ -121,6 +128,10 @@ class CommandBatchAdmin(CancellableAdmin):
     @display(description="params")
     def params_text(self, batch: CommandBatch) -> SafeString:
         return pretty(batch.params)
+
+    @display(description="created")
+    def created_ago(self, batch: CommandBatch) -> str:
+        return moment(batch.created_at)
 
     @display(description="created")
     def created(self, batch: CommandBatch) -> str | None:

@@ -16,7 +16,9 @@ from accounts.models import User
 from accounts.readonly import ReadOnlyAdmin
 from devices.commands.cancelling import cancel
 from devices.commands.console.shown import page_of
-from devices.models import Command, CommandQuerySet, CommandStatus
+from devices.models import UNHEARD, Command, CommandQuerySet, CommandStatus
+
+NOT_AGAIN = " What is out already is not published again."
 
 
 class CancellableAdmin(ReadOnlyAdmin):
@@ -49,8 +51,9 @@ class CancellableAdmin(ReadOnlyAdmin):
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> HttpResponse:
-        is_open = self.commands_of(context["original"]).cancellable().exists()
-        context["can_cancel"] = is_open and self.has_cancel_permission(request)
+        commands = self.commands_of(context["original"])
+        context["can_cancel"] = self.has_cancel_permission(request) and held_back(commands).exists()
+        context["is_certain"] = context["can_cancel"] and commands.cancellable().exists()
         return super().render_change_form(request, context, *args, **kwargs)
 
     def commands_of(self, what: Any) -> CommandQuerySet:
@@ -62,17 +65,24 @@ class CancellableAdmin(ReadOnlyAdmin):
         raise NotImplementedError
 
 
+def held_back(commands: CommandQuerySet) -> CommandQuerySet:
+    """Those for which the button does something: they are cancelled, or not published again."""
+    return commands.filter(status__in=UNHEARD, withdrawn_at=None)
+
+
 @transaction.atomic
 def cancel_and_log(commands: CommandQuerySet, by: User) -> int:
     """Cancel those of `commands` that can be, each with an entry in its log; returns how many."""
-    locked = list(commands.cancellable().order_by("number").select_for_update())
-    count = cancel(Command.objects.filter(pk__in=[each.pk for each in locked]), by)
-    LogEntry.objects.log_actions(by.pk, locked, CHANGE, "Cancelled.")
-    return count
+    cancelled = Command.objects.filter(pk__in=cancel(commands, by)).only("cmd", "id")
+    LogEntry.objects.log_actions(by.pk, cancelled, CHANGE, "Cancelled.")
+    return len(cancelled)
 
 
-def in_words(cancelled: int, commands: CommandQuerySet) -> str:
-    """How many of `commands` were cancelled just now, and of the others, why not."""
+def in_words(cancelled: int, commands: CommandQuerySet, missing: int = 0) -> str:
+    """How many of `commands` were cancelled just now, and of the others, why not.
+
+    `missing` were chosen as well and are not among `commands`.
+    """
     counts = commands.order_by().aggregate(
         all=Count("pk"),
         held=Count("pk", filter=Q(status=CommandStatus.QUEUED)),
@@ -84,8 +94,10 @@ def in_words(cancelled: int, commands: CommandQuerySet) -> str:
         *_some(counts["sent"], "was already sent", "were already sent"),
         *_some(counts["held"], "is on its way to the broker", "are on their way to the broker"),
         *_some(ended, "had ended before", "had ended before"),
+        *_some(missing, "is not in this list any more", "are not in this list any more"),
     ]
-    return "; ".join(parts) + "."
+    is_any_out = counts["sent"] or counts["held"]
+    return "; ".join(parts) + "." + (NOT_AGAIN if is_any_out else "")
 
 
 def _some(count: int, one: str, many: str) -> list[str]:

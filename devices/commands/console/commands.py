@@ -1,14 +1,20 @@
 """The console's pages of commands: what became of each, and taking them back."""
 
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from django.contrib import admin, messages
-from django.db.models import QuerySet
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib.postgres.expressions import ArraySubquery
+from django.db.models import OuterRef, QuerySet, TextField, Value
+from django.db.models.functions import Coalesce, JSONObject, Left, NullIf
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
 from django.template.loader import render_to_string
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.text import Truncator
 from unfold.contrib.filters.admin import (
     ChoicesDropdownFilter,
     RadioFilter,
@@ -19,11 +25,12 @@ from unfold.views import ChangeList
 
 from accounts.admin import exact, moment, person
 from accounts.readonly import FixedOrderChangeList, TimeRangeFilter
-from devices.commands.cancelling import why_not
+from devices.commands.cancelling import AGAIN, why_not
 from devices.commands.console.cancelling import CancellableAdmin, cancel_and_log, in_words
 from devices.commands.console.shown import (
     found,
     in_brief,
+    late_label,
     link,
     once,
     page_of,
@@ -32,27 +39,62 @@ from devices.commands.console.shown import (
     status_of,
     when,
 )
-from devices.models import ENDED, Command, CommandBatch, CommandQuerySet, CommandStatus, Device
+from devices.commands.meanings import meaning_of
+from devices.commands.reasons import REASON
+from devices.models import (
+    ENDED,
+    Command,
+    CommandBatch,
+    CommandQuerySet,
+    CommandStatus,
+    CommandTransition,
+    Device,
+)
 
-MEANINGS = {
-    CommandStatus.QUEUED: "It waits to be published.",
-    CommandStatus.SENT: "The broker has it. The device has said nothing about it yet.",
-    CommandStatus.ACKNOWLEDGED: "The device has it and has not said yet how it ended.",
-    CommandStatus.SUCCEEDED: "The device has done it.",
-    CommandStatus.FAILED: "The device could not do it.",
-    CommandStatus.EXPIRED: "Its time was over before the device said how it ended.",
-    CommandStatus.CANCELLED: "It was taken back before it was sent.",
-}
 OPEN = set(CommandStatus.values) - set(ENDED)
 NEWEST = 5
 STEPS_SHOWN = 200
+LONGEST_WHY = 120
 PARTS = ("device", "batch")
-FILTERS = (*PARTS, "state", "status__exact", "tenant__id__exact")
+FILTERS = (*PARTS, "open", "status__exact", "tenant__id__exact")
+
+
+def in_a_table(commands: QuerySet[Any]) -> QuerySet[Any]:
+    """Why each is not further, or failed, in the platform's words or else in the device's; and
+    without what may be long, of which a table shows nothing more."""
+    said = NullIf(Left("error", LONGEST_WHY + 1), Value(""))
+    why = Coalesce(REASON, said, output_field=TextField())
+    return commands.annotate(why=why).defer("result", "error")
+
+
+def why_in_brief(command: Any) -> str:
+    return Truncator(command.why or "").chars(LONGEST_WHY)
+
+
+def whole(number: int) -> Any:
+    """A command and its last steps as they were at one moment, which takes a single statement."""
+    steps = CommandTransition.objects.filter(command=OuterRef("pk")).order_by("-id")
+    columns = JSONObject(status="status", at="at", by="by", detail="detail")
+    last = ArraySubquery(steps.values(json=columns)[: STEPS_SHOWN + 1])
+    related = Command.objects.select_related("device", "tenant", "issued_by", "batch")
+    commands = related.defer("batch__params", "batch__target", "batch__skipped")
+    return get_object_or_404(commands.annotate(why=REASON, last_steps=last), pk=number)
+
+
+def steps_of(command: Any) -> list[tuple[SafeString, str, str, str]]:
+    """Its last steps, as they are shown. What comes after its end is a late reply."""
+    steps, has_ended = [], False
+    for step in reversed(command.last_steps):
+        label = late_label() if has_ended else status_label(step["status"])
+        at = exact(datetime.fromisoformat(step["at"]))
+        steps.append((label, at, step["by"], step["detail"]))
+        has_ended = step["status"] in ENDED
+    return steps[-STEPS_SHOWN:]
 
 
 def newest(device: Device) -> SafeString:
     """A table of the newest commands to a device, for its page."""
-    commands = Command.objects.filter(device=device).defer("result", "error")[:NEWEST]
+    commands = in_a_table(Command.objects.filter(device=device))[:NEWEST]
     shown = once(device, "newest_commands", commands)
     rows = [
         {
@@ -60,6 +102,7 @@ def newest(device: Device) -> SafeString:
             "command": command,
             "params": in_brief(command.params),
             "status": status_of(command),
+            "why": why_in_brief(command),
             "created": moment(command.created_at),
         }
         for command in shown
@@ -75,8 +118,7 @@ class CommandList(FixedOrderChangeList):
 
     def get_queryset(self, request: HttpRequest, *args: Any) -> QuerySet[Command]:
         named = {name: request.GET[name] for name in PARTS if request.GET.get(name)}
-        commands: QuerySet[Command] = super().get_queryset(request, *args).filter(**named)
-        return commands
+        return in_a_table(super().get_queryset(request, *args).filter(**named))
 
 
 class PartFilter(admin.SimpleListFilter):
@@ -98,16 +140,15 @@ class BatchFilter(PartFilter):
 
 
 class OpenFilter(RadioFilter):
-    title = "end"
-    parameter_name = "state"
+    title = parameter_name = "open"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("open", "Open"), ("ended", "Ended")]
+        return [("true", "Yes"), ("false", "No")]
 
     def queryset(self, request: HttpRequest, queryset: CommandQuerySet) -> CommandQuerySet:
-        if self.value() == "open":
+        if self.value() == "true":
             return queryset.open()
-        return queryset.exclude(finished_at=None) if self.value() == "ended" else queryset
+        return queryset.exclude(finished_at=None) if self.value() == "false" else queryset
 
 
 class StatusFilter(ChoicesDropdownFilter):
@@ -120,8 +161,8 @@ class StatusFilter(ChoicesDropdownFilter):
 @admin.register(Command)
 class CommandAdmin(CancellableAdmin):
     list_display = [
-        "cmd", "to", "tenant", "params_in_brief", "status_label", "reason", "created", "finished",
-        "who",
+        "command", "to", "tenant", "params_in_brief", "status_label", "why", "created_ago",
+        "finished_ago", "who",
     ]  # fmt: skip
     list_filter = [
         OpenFilter,
@@ -136,15 +177,17 @@ class CommandAdmin(CancellableAdmin):
     search_fields = ["device__device_uid", "id"]
     search_help_text = "UID of a device or id of a command"
     ordering = ["-number"]
+    list_per_page = 20
+    nothing_yet = "Send a command from the page of a device."
     actions = ["cancel_selected"]
     change_form_outer_before_template = "admin/devices/command/buttons.html"
     fieldsets = [
-        ("State", {"fields": ["state", "reason", "history"]}),
+        ("Status", {"fields": ["state", "why_not_further", "history"]}),
         (
             "Command",
-            {"fields": ["to", "tenant", "cmd", "params_text", "id", "who", "batch_link"]},
+            {"fields": ["to", "tenant", "command", "params_text", "id", "asked_by", "batch_link"]},
         ),
-        ("Reply", {"fields": ["reply", "result_text", "error"]}),
+        ("Reply", {"fields": ["reply_text", "result_text", "error"]}),
         (
             "Times",
             {"fields": ["created", "expires", "claimed", "sent", "acknowledged", "finished"]},
@@ -152,8 +195,11 @@ class CommandAdmin(CancellableAdmin):
     ]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Command]:
-        # A page of the list would read fifty of them and show none.
+        # What may be long is read by whoever shows it.
         return super().get_queryset(request).defer("result", "error")
+
+    def get_object(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        return whole(super().get_object(request, *args, **kwargs).pk)
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return CommandList
@@ -203,8 +249,14 @@ class CommandAdmin(CancellableAdmin):
         numbers = list(queryset.order_by().values_list("pk", flat=True))
         commands = Command.objects.filter(pk__in=numbers)
         count = cancel_and_log(commands, person(request))
-        level = messages.SUCCESS if count == len(numbers) else messages.WARNING
-        self.message_user(request, in_words(count, commands), level)
+        chosen = len(set(request.POST.getlist(ACTION_CHECKBOX_NAME)))
+        is_all = 0 < count == max(chosen, len(numbers))
+        said = in_words(count, commands, missing=chosen - len(numbers))
+        self.message_user(request, said, messages.SUCCESS if is_all else messages.WARNING)
+
+    @display(description="command")
+    def command(self, command: Command) -> str:
+        return command.cmd
 
     @display(description="device")
     def to(self, command: Command) -> SafeString:
@@ -218,22 +270,48 @@ class CommandAdmin(CancellableAdmin):
     def status_label(self, command: Command) -> SafeString:
         return status_of(command)
 
+    @display(description="why")
+    def why(self, command: Any) -> str:
+        return why_in_brief(command)
+
+    @display(description="created")
+    def created_ago(self, command: Command) -> str:
+        return moment(command.created_at)
+
+    @display(description="finished")
+    def finished_ago(self, command: Command) -> str | None:
+        return moment(command.finished_at) if command.finished_at else None
+
     @display(description="who asked")
     def who(self, command: Command) -> str | None:
         return command.issued_by.email if command.issued_by else None
 
+    @display(description="who asked")
+    def asked_by(self, command: Any) -> str | None:
+        # Of somebody at a terminal, and of who has no account any more, the first step knows.
+        is_cut = len(command.last_steps) > STEPS_SHOWN
+        first = None if is_cut or not command.last_steps else command.last_steps[-1]["by"]
+        return self.who(command) or first or None
+
     @display(description="status")
     def state(self, command: Command) -> SafeString:
-        meaning = MEANINGS[CommandStatus(command.status)]
+        again = AGAIN if command.withdrawn_at and not command.finished_at else ""
+        meaning = f"{meaning_of(command)} {again}"
         return format_html('{}<p class="mt-2">{}</p>', status_of(command), meaning)
 
+    @display(description="why")
+    def why_not_further(self, command: Any) -> str | None:
+        return command.why
+
     @display(description="history")
-    def history(self, command: Command) -> SafeString:
-        newest_first = command.transitions.order_by("-id")
-        last = once(command, "last_steps", newest_first[: STEPS_SHOWN + 1])
-        steps = [(status_label(step.status), exact(step.at), step.by, step.detail) for step in last]
-        context = {"steps": steps[:STEPS_SHOWN][::-1], "is_cut": len(steps) > STEPS_SHOWN}
+    def history(self, command: Any) -> SafeString:
+        is_cut = len(command.last_steps) > STEPS_SHOWN
+        context = {"steps": steps_of(command), "is_cut": is_cut}
         return render_to_string("admin/devices/command/history.html", context)
+
+    @display(description="reply")
+    def reply_text(self, command: Command) -> str | None:
+        return command.reply or None
 
     @display(description="params")
     def params_text(self, command: Command) -> SafeString:

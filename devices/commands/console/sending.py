@@ -1,6 +1,5 @@
 """The console's page to send a command to a device."""
 
-import json
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
@@ -24,7 +23,7 @@ from accounts.admin import person
 from devices.commands.console.shown import page_of
 from devices.commands.sending import DISABLED, LIFE, LONGEST_LIFE, KeyReused, Order, send
 from devices.models import Command, Device
-from devices.validation import validate_cmd, validate_params
+from devices.validation import read_json, validate_cmd, validate_params
 
 HOUR = 3600
 UNITS = [(HOUR, "hours"), (60, "minutes"), (1, "seconds")]
@@ -60,10 +59,7 @@ class SendForm(forms.Form):
     key = forms.UUIDField(widget=forms.HiddenInput)
 
     def clean_params(self) -> Any:
-        try:
-            params = json.loads(self.cleaned_data["params"] or "{}")
-        except (ValueError, RecursionError) as error:
-            raise forms.ValidationError(f"This is no JSON: {error}.") from error
+        params = read_json(self.cleaned_data["params"] or "{}")
         validate_params(params)
         return params
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, cast
 
+from django.contrib.humanize.templatetags.humanize import naturaltime
 from django.core.exceptions import ValidationError
 from django.db.models import Model, QuerySet
 from django.http import Http404
@@ -14,7 +15,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
 
-from accounts.admin import coloured, moment
+from accounts.admin import coloured, exact
 from devices.models import CommandStatus
 
 COLOURS = {
@@ -58,7 +59,8 @@ def once(what: Any, name: str, rows: QuerySet[Any]) -> list[Any]:
 
 
 def when(at: datetime | None) -> str | None:
-    return moment(at) if at else None
+    """A time for a page of its own: exactly, for there is nothing to hover with on a phone."""
+    return f"{exact(at)} UTC, {naturaltime(at)}" if at else None
 
 
 def in_brief(params: dict[str, Any]) -> str:
@@ -82,7 +84,11 @@ def status_of(command: Any) -> SafeString:
     label = status_label(command.status)
     if not command.is_late:
         return label
-    return in_a_row([label, coloured("late reply", "warning")])
+    return in_a_row([label, late_label()])
+
+
+def late_label() -> SafeString:
+    return coloured("late reply", "warning")
 
 
 def in_a_row(labels: Iterable[SafeString]) -> SafeString:

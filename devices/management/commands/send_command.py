@@ -18,6 +18,7 @@ from rest_framework.exceptions import APIException
 
 from devices import models
 from devices.commands.following import follow
+from devices.commands.meanings import meaning_of
 from devices.commands.reasons import NO_DISPATCHER
 from devices.commands.sending import LIFE, LONGEST_LIFE, Order, send
 from devices.models import CommandStatus, CommandTransition, Device
@@ -31,11 +32,6 @@ EXIT_CODES = (
     "was refused; 2 when it failed; 3 when it expired or was cancelled; 4 when it was still open "
     "after --wait, or could not be watched any longer."
 )
-WHY_OPEN = {
-    CommandStatus.QUEUED: NO_DISPATCHER,
-    CommandStatus.SENT: "The broker has it; the device has not answered.",
-    CommandStatus.ACKNOWLEDGED: "The device has it, and has not said yet how it ended.",
-}
 WHY_EXPIRED = {
     False: "The device did not answer in time.",
     True: "The device began, and did not say in time how it ended.",
@@ -183,9 +179,8 @@ def _as_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _why_open(command: models.Command) -> str:
-    if command.status == CommandStatus.QUEUED and command.claimed_at:
-        return "It is on its way to the broker."
-    return WHY_OPEN[CommandStatus(command.status)]
+    is_untouched = command.status == CommandStatus.QUEUED and not command.claimed_at
+    return NO_DISPATCHER if is_untouched else meaning_of(command)
 
 
 def _line(step: CommandTransition) -> str:

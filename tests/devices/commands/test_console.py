@@ -5,20 +5,23 @@ from datetime import timedelta
 
 import pytest
 from django.contrib.admin.models import LogEntry
+from django.contrib.messages import SUCCESS, WARNING
 from django.db import connection
 from django.urls import reverse
 from django.utils import timezone
 
+from accounts.admin import exact
 from devices.commands import outbox
 from devices.commands.console import commands as console
-from devices.models import Command, CommandTransition, Device
+from devices.commands.sending import Order, send
+from devices.models import Command, CommandTransition, Device, DeviceQueue
 from tests import cast as people
 from tests.queries import plan_of, queries_of
 
 COMMANDS = "/admin/devices/command/"
 NOBODYS = "7c9e6679-7425-40de-944b-e07fc1f90ae7"
 NOW = timezone.now()
-SENT = {"status": "sent", "sent_at": NOW, "claimed_at": NOW, "publish_at": None}
+SENT = {"status": "sent", "sent_at": NOW, "claimed_at": NOW}
 FAILED = {**SENT, "status": "failed", "finished_at": NOW, "reply": "error"}
 LATE = {**FAILED, "status": "expired", "is_late": True}
 
@@ -67,7 +70,34 @@ def test_the_list_says_whom_each_command_is_for_how_far_it_is_and_who_asked(cast
         assert text in page
 
 
-def test_a_reply_that_came_too_late_is_told_beside_the_state(cast):
+def test_the_list_says_why_a_command_is_not_further_or_failed(cast):
+    people.command(cast.device, **FAILED, error="Jammed. " * 50)
+    silent = people.command(people.device("dev-02", cast.t0))
+    DeviceQueue.objects.filter(device=silent.device_id).update(look_at=NOW - timedelta(minutes=1))
+    client = people.console(cast.viewer)
+    page = client.get(COMMANDS).text
+    assert re.search(r">(Jammed. ){14}Jammed.…<", page)
+    assert page.count("No dispatcher has taken it.") == 1
+    assert "Jammed." in client.get(device_page(cast.device)).text
+    for address in (device_page(silent.device), page_of(silent)):
+        assert "No dispatcher has taken it." in client.get(address).text
+
+
+def test_an_empty_list_says_how_commands_come_into_being(cast):
+    client = people.console(cast.operator)
+    page = client.get(COMMANDS).text
+    assert "Send a command from the page of a device." in page
+    assert "Create a new" not in page
+    filtered = client.get(COMMANDS, {"status__exact": "sent"}).text
+    assert ("Nothing matches" in filtered, "Send a command" in filtered) == (True, False)
+
+
+def test_other_empty_lists_offer_what_can_be_done_there(cast):
+    page = people.console(cast.admin).get("/admin/devices/devicetype/").text
+    assert "Add device type" in page
+
+
+def test_a_reply_that_came_too_late_is_told_beside_the_status(cast):
     people.command(cast.device, **LATE)
     page = people.console(cast.viewer).get(COMMANDS).text
     assert re.search(r"Expired\s*</span>\s*<span[^>]*>\s*late reply", page)
@@ -76,9 +106,9 @@ def test_a_reply_that_came_too_late_is_told_beside_the_state(cast):
 @pytest.mark.parametrize(
     ("parameters", "expected"),
     [
-        ({"state": "open"}, ["sent", "queued"]),
-        ({"state": "ended"}, ["failed"]),
-        ({"state": "nonsense"}, ["failed", "sent", "queued"]),
+        ({"open": "true"}, ["sent", "queued"]),
+        ({"open": "false"}, ["failed"]),
+        ({"open": "nonsense"}, ["failed", "sent", "queued"]),
         ({"status__exact": "sent"}, ["sent"]),
         ({"status__exact": "nonsense"}, []),
         ({"created_at_from_0": "2026-01-01", "created_at_to_0": "2026-01-01"}, []),
@@ -170,7 +200,7 @@ def test_the_list_is_read_by_an_index_and_no_further_than_its_page(cast):
         {"q": uid},
         {"q": Command.objects.first().id},
         {"batch": batch.pk},
-        {"state": "open"},
+        {"open": "true"},
         {"status__exact": "acknowledged"},
     ):
         statements = queries_of(client, COMMANDS, **parameters)
@@ -186,7 +216,7 @@ def fill_history(cast):
         people.device(f"fleet-{number}", cast.t0)
     ended = {"tenant": cast.t0, "cmd": "reboot", "status": "expired", "finished_at": NOW}
     Command.objects.bulk_create(
-        Command(device=device, expires_at=NOW + timedelta(days=1), publish_at=None, **ended)
+        Command(device=device, expires_at=NOW + timedelta(days=1), **ended)
         for device in Device.objects.filter(tenant=cast.t0)
         for _ in range(500)
     )
@@ -206,7 +236,10 @@ def test_of_the_chosen_those_still_queued_are_cancelled_and_of_the_others_it_is_
     held.claimed_at = NOW
     held.save(update_fields=["claimed_at"])
     page = cancel(cast.operator, *queued, *others, held).text
-    said = "3 cancelled; 2 were already sent; 1 is on its way to the broker; 1 had ended before."
+    said = (
+        "3 cancelled; 2 were already sent; 1 is on its way to the broker; 1 had ended before. "
+        "What is out already is not published again."
+    )
     assert said in page
     assert {Command.objects.get(pk=each.pk).status for each in queued} == {"cancelled"}
     assert set(LogEntry.objects.values_list("object_id", "change_message", "user")) == {
@@ -222,8 +255,26 @@ def test_a_list_that_is_narrowed_to_the_queued_says_the_same(cast):
 
 def test_only_what_was_chosen_and_may_be_seen_is_cancelled(cast):
     own, left, theirs = (people.command(d) for d in (cast.device, cast.device, cast.foreign))
-    assert "1 cancelled." in cancel(cast.operator, own, theirs).text
+    said = "1 cancelled; 1 is not in this list any more."
+    assert said in cancel(cast.operator, own, theirs).text
     assert list(Command.objects.filter(status="queued")) == [theirs, left]
+
+
+@pytest.mark.parametrize(("missing", "level"), [(False, SUCCESS), (True, WARNING)])
+def test_that_not_all_was_cancelled_is_no_success(cast, missing, level):
+    chosen = [people.command(cast.foreign)] if missing else [people.command(cast.device)]
+    (message,) = cancel(cast.operator, *chosen).context["messages"]
+    assert message.level == level
+
+
+def test_cancelling_many_takes_few_statements(cast):
+    data = {"action": "cancel_selected", "index": 0}
+    commands = [people.command(people.device(f"n{n}", cast.t0)).pk for n in range(5)]
+    client = people.console(cast.operator)
+    few = queries_of(client, COMMANDS, "post", **data, _selected_action=commands[:1])
+    more = queries_of(client, COMMANDS, "post", **data, _selected_action=commands[1:])
+    assert len(more) == len(few)
+    assert Command.objects.filter(status="cancelled").count() == 5
 
 
 def test_a_chosen_row_that_is_none_is_refused(cast):
@@ -247,8 +298,25 @@ def test_the_button_of_a_queued_command_cancels_it(cast):
     ("fields", "said"),
     [
         (SENT, "Not cancelled. It was already sent, at 20"),
+        ({"claimed_at": NOW}, "Not cancelled. It is on its way to the broker, or may be"),
+    ],
+)
+def test_what_is_out_already_can_be_kept_from_being_published_again(cast, fields, said):
+    command = people.command(cast.device, **fields)
+    client = people.console(cast.operator)
+    assert "Do not publish it again" in client.get(page_of(command)).text
+    assert said in press_cancel(cast.operator, command).text
+    page = client.get(page_of(command)).text
+    assert "It will not be published again." in page
+    assert "Do not publish it again" not in page
+    assert not LogEntry.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
         (FAILED, "Not cancelled. It has already failed."),
-        ({"claimed_at": NOW}, "Not cancelled. It is on its way to the broker already"),
+        ({**SENT, "status": "acknowledged", "acknowledged_at": NOW}, "Only the device can stop."),
     ],
 )
 def test_what_cannot_be_taken_back_has_no_button_and_the_answer_says_why(cast, fields, said):
@@ -297,9 +365,10 @@ def test_a_command_is_shown_with_all_that_is_known_of_it(cast):
     CommandTransition.objects.create(command=command, status="failed", at=at, detail="No power.")
     page = people.console(cast.viewer).get(page_of(command)).text
     for text in (
-        str(command.id), cast.operator.email, "The device could not do it.", "Jammed.",
+        str(command.id), cast.operator.email, "It was not done.", "Jammed.",
         "&quot;delay&quot;: 5\n", "&quot;interval&quot;: 30\n", "No power.",
-        f"{at:%Y-%m-%d %H:%M:%S}", f"by {cast.operator.email}", device_page(cast.device),
+        f"{at:%Y-%m-%d %H:%M:%S}", f"{exact(NOW)} UTC, ", f"by {cast.operator.email}",
+        device_page(cast.device),
     ):  # fmt: skip
         assert text in page
 
@@ -307,10 +376,41 @@ def test_a_command_is_shown_with_all_that_is_known_of_it(cast):
 def test_a_page_asks_little(cast):
     batch = people.batch(cast.t0, cast.operator)
     statements = queries_of(people.console(cast.staff), page_of(batch.commands.get()))
-    # The session and the user; the command, its two large parts, device, tenant, person and batch;
-    # its steps; whether it can be cancelled; Django's number of the model, once in a process.
-    assert len(statements) <= 12
-    assert len([each for each in statements if "commandtransition" in each]) == 1
+    # The session and the user; whether they may see it; the command; whether it can be cancelled,
+    # for certain; Django's number of the model, once in a process.
+    assert len(statements) <= 7
+    (statement,) = [each for each in statements if "commandtransition" in each]
+    # The status and the steps that led to it, of one moment.
+    assert '"devices_command"."status"' in statement
+
+
+def test_a_page_is_shown_anew_as_long_as_the_command_is_open(cast):
+    client = people.console(cast.viewer)
+    pages = [client.get(page_of(people.command(cast.device, **how))).text for how in (SENT, LATE)]
+    assert ["every 2s" in page for page in pages] == [True, False]
+
+
+def test_the_history_tells_a_late_reply_from_the_end(cast):
+    command = people.command(cast.device, **LATE)
+    for detail in ("Offline.", "A late reply: ok."):
+        CommandTransition.objects.create(command=command, status="expired", detail=detail)
+    page = people.console(cast.viewer).get(page_of(command)).text
+    steps = page[page.index("When (UTC)") :]
+    words = ("Expired", "Offline.", "late reply", "A late reply: ok.")
+    assert sorted(words, key=steps.index) == list(words)
+
+
+def test_who_asked_from_a_terminal_is_told(cast):
+    command = send(Order("reboot", {}), cast.device, None, name="terminal, alice").what
+    page = people.console(cast.viewer).get(page_of(command)).text
+    assert re.search(r"Who asked\s*</label>.*?>terminal, alice</div>", page, re.DOTALL)
+
+
+def test_a_page_calls_the_command_what_people_called_it(cast):
+    command = people.command(cast.device, cmd="rEboot", **{**FAILED, "reply": "ok"})
+    page = people.console(cast.viewer).get(page_of(command)).text
+    assert f"rEboot {command.id}" in page
+    assert re.search(r"Reply\s*</label>.*?>ok</div>", page, re.DOTALL)
 
 
 @pytest.mark.parametrize("fields", [{}, SENT, FAILED, LATE])

@@ -31,7 +31,7 @@ def batch(cast):
     batch = people.batch(cast.t0, cast.operator)
     first, second, *_ = batch.commands.all()
     now = timezone.now()
-    sent = {"sent_at": now, "claimed_at": now, "publish_at": None}
+    sent = {"sent_at": now, "claimed_at": now}
     Command.objects.filter(pk=first.pk).update(status="sent", **sent)
     Command.objects.filter(pk=second.pk).update(status="failed", finished_at=now, **sent)
     return batch
@@ -99,7 +99,10 @@ def test_what_is_not_sent_can_be_cancelled(cast, batch):
     assert "Cancel what is not sent" in people.console(cast.operator).get(page_of(batch)).text
     answer = press_cancel(cast.operator, batch)
     assert answer.redirect_chain == [(page_of(batch), 302)]
-    said = "2 cancelled; 1 was already sent; 1 had ended before."
+    said = (
+        "2 cancelled; 1 was already sent; 1 had ended before. "
+        "What is out already is not published again."
+    )
     assert said in answer.text
     assert LogEntry.objects.get().change_message == f"Cancelled: {said}"
     batch.refresh_from_db()
@@ -108,9 +111,30 @@ def test_what_is_not_sent_can_be_cancelled(cast, batch):
 
 def test_a_batch_with_nothing_left_has_no_button_and_says_so(cast, batch):
     press_cancel(cast.operator, batch)
-    assert "Cancel what" not in people.console(cast.operator).get(page_of(batch)).text
+    address = reverse("admin:devices_commandbatch_cancel", args=[batch.pk])
+    assert address not in people.console(cast.operator).get(page_of(batch)).text
     page = press_cancel(cast.operator, batch).text
     assert "0 cancelled; 1 was already sent; 3 had ended before." in page
+
+
+def test_what_is_out_already_can_be_kept_from_being_published_again(cast, batch):
+    batch.commands.filter(status="queued").update(claimed_at=timezone.now())
+    assert "Do not publish it again" in people.console(cast.operator).get(page_of(batch)).text
+    assert "0 cancelled; 1 was already sent; 2 are on" in press_cancel(cast.operator, batch).text
+    assert batch.commands.filter(withdrawn_at=None).count() == 1
+
+
+def test_a_page_is_shown_anew_as_long_as_commands_are_open(cast, batch):
+    client = people.console(cast.viewer)
+    pages = [client.get(page_of(batch)).text]
+    batch.commands.update(status="expired", finished_at=timezone.now())
+    pages.append(client.get(page_of(batch)).text)
+    assert ["every 2s" in page for page in pages] == [True, False]
+
+
+def test_an_empty_list_says_how_batches_come_into_being(cast):
+    page = people.console(cast.operator).get(BATCHES).text
+    assert "by POST /commands of the API." in page
 
 
 def test_a_viewer_and_a_stranger_cancel_nothing(cast, batch):
