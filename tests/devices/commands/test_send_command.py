@@ -182,6 +182,10 @@ def test_a_cancelled_command_ends_with_3(cast, meanwhile):
         ([dispatched], "It is sent and not over yet. The broker has it"),
         ([dispatched, replied("accepted")], "It is acknowledged and not over yet. The device has"),
         (
+            [lambda _: Command.objects.update(claimed_at=timezone.now())],
+            "It is queued and not over yet. It is on its way to the broker.",
+        ),
+        (
             [lambda _: Command.objects.update(reason="The device is offline.")],
             "It is queued and not over yet. The device is offline. It stays open until 20",
         ),
