@@ -170,7 +170,9 @@ class StepSerializer(serializers.Serializer):
 
     status = serializers.ChoiceField(CommandStatus.choices)
     at = serializers.DateTimeField()
-    by = serializers.CharField(allow_null=True, help_text="E-mail address of who asked for it.")
+    by = serializers.CharField(
+        allow_null=True, help_text="Who asked for it: an e-mail address, or as “terminal, alice”."
+    )
     detail = serializers.CharField(allow_null=True)
 
 

@@ -13,6 +13,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from devices.commands.reasons import NO_DISPATCHER
+
 EXAMPLE = re.compile(
     r"```sh\n(?P<commands>.*?)```\n(\n```(?P<kind>json|http|text)\n(?P<answer>.*?)```\n)?",
     re.DOTALL,
@@ -31,6 +33,8 @@ RANDOM_ID = re.compile(
 SOME_ID = "7f1e5c1a-3b53-4f0e-9c56-0d8a4f6b2f"
 HEADERS = ("Content-Type", "Idempotency-Replayed", "Link", "Location", "WWW-Authenticate")
 """Those that are of interest; the rest is left out."""
+UNHURRIED = json.dumps(NO_DISPATCHER, ensure_ascii=False)
+"""What is told of a command after some time: nobody publishes those of the page."""
 
 
 def commands(page: str) -> list[str]:
@@ -72,7 +76,7 @@ def lasting(text: str, started: datetime) -> str:
     def id(found: re.Match[str]) -> str:
         return ids.setdefault(found[0], f"{SOME_ID}{len(ids) + 1:02}")
 
-    text = RANDOM_ID.sub(id, text)
+    text = RANDOM_ID.sub(id, text.replace(UNHURRIED, "null"))
     text = TOKEN.sub("eyJhbGciOi…", text.replace("\r\n", "\n"))
     return MOMENT.sub(moment, CURSOR.sub("cursor=…", text))
 
