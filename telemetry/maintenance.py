@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.contrib.sessions.models import Session
-from django.db import connection
+from django.db import connection, transaction
 from django.db.models import Exists, OuterRef, QuerySet
 from rest_framework_simplejwt.token_blacklist.models import OutstandingToken
 
@@ -184,8 +184,12 @@ def prune_receipts(before: datetime) -> Iterator[int]:
 
 def delete(rows: QuerySet[Any]) -> Iterator[int]:
     """Delete `rows`, a chunk a transaction, and say how many of them themselves are gone."""
+    everything = rows.model._default_manager
     while chunk := list(rows.values_list("pk", flat=True)[:CHUNK_ROWS]):
-        rows.model._default_manager.filter(pk__in=chunk).delete()
+        with transaction.atomic():
+            # Nobody adds to what belongs to them meanwhile.
+            list(everything.filter(pk__in=chunk).order_by("pk").select_for_update().values("pk"))
+            everything.filter(pk__in=chunk).delete()
         yield len(chunk)
 
 
