@@ -34,6 +34,8 @@ VALUES = {
     "to": [AN_HOUR[1][1]],
     "last_seen_after": [NOON.isoformat()],
     "last_seen_before": [NOON.isoformat()],
+    "created_after": [NOON.isoformat()],
+    "created_before": [NOON.isoformat()],
     "interval": ["5m"],
     "agg": ["avg,count"],
     "device": [f"{MARK}-01", "ours-01"],
