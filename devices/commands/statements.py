@@ -153,7 +153,7 @@ WITH taken AS (
 )
 INSERT INTO devices_commandtransition (command_id, status, at, by, detail)
 SELECT number, 'sent', at, '',
-    CASE former WHEN 'sent' THEN 'Published again: its device began a new session.' ELSE '' END
+    CASE former WHEN 'sent' THEN 'Published again, as its device had not answered.' ELSE '' END
 FROM sent WHERE status = 'sent'
 """
 

@@ -208,7 +208,7 @@ def test_a_new_session_has_what_was_sent_published_again_and_in_order(dev):
         claim = claim_one()
         assert claim.id == command.id
         record(claim)
-    assert steps(first)[-1] == ("sent", "Published again: its device began a new session.")
+    assert steps(first)[-1] == ("sent", "Published again, as its device had not answered.")
 
 
 def test_a_new_session_begins_the_attempts_anew(dev):
