@@ -133,6 +133,27 @@ def test_an_operator_sends_a_command_once_and_takes_it_back(page, fleet):
     expect(page.get_by_role("row", name="dev-08")).to_contain_text("Cancelled")
 
 
+def test_an_operator_sees_without_a_reload_what_becomes_of_a_command(page, fleet):
+    command = people.command(fleet.device)
+    log_in(page, fleet)
+    page.goto(f"/admin/devices/command/{command.pk}/change/")
+    expect(page.get_by_text("It waits to be published.")).to_be_visible()
+    command.transitions.create(status="succeeded")
+    command.reply, command.status, command.finished_at = "ok", "succeeded", timezone.now()
+    command.save()
+    expect(page.get_by_text("The device has done it.")).to_be_visible()
+    expect(page.get_by_role("button", name="Cancel the command")).to_have_count(0)
+    expect(page.locator("[data-live]")).to_have_count(0)
+
+
+def test_a_page_that_is_shown_anew_asks_to_log_in_after_the_session(page, fleet):
+    command = people.command(fleet.device)
+    log_in(page, fleet)
+    page.goto(f"/admin/devices/command/{command.pk}/change/")
+    page.context.clear_cookies()
+    expect(page.get_by_role("button", name="Log in")).to_be_visible()
+
+
 def test_an_operator_cancels_a_choice_of_commands(page, fleet):
     for device in (fleet.device, people.device("dev-09", fleet.t0)):
         people.command(device)
@@ -152,6 +173,15 @@ def test_the_first_message_can_be_copied(page, fleet):
     page.get_by_role("button", name="Copy").click()
     expect(page.get_by_role("button", name="Copied")).to_be_visible()
     assert page.evaluate("navigator.clipboard.readText()").startswith("mosquitto_pub -h ")
+
+
+def test_a_row_on_a_phone_has_no_lines_for_what_is_empty(page, fleet):
+    people.command(fleet.device)
+    page.set_viewport_size(PHONE)
+    log_in(page, fleet)
+    page.goto("/admin/devices/command/")
+    for name, is_shown in (("params_in_brief", True), ("why", False), ("finished_ago", False)):
+        expect(page.locator(f"td.field-{name}")).to_be_visible(visible=is_shown)
 
 
 def test_no_page_is_wider_than_a_phone(page, fleet):

@@ -24,6 +24,9 @@ NOT_AGAIN = " What is out already is not published again."
 class CancellableAdmin(ReadOnlyAdmin):
     """Read-only pages but for that button, which the template of each model shows."""
 
+    class Media:
+        js = ("devices/live.js",)
+
     def get_urls(self) -> list[URLPattern]:
         name = f"devices_{self.opts.model_name}_cancel"
         page = self.admin_site.admin_view(self.cancel_view)

@@ -263,16 +263,16 @@ class CommandAdmin(CancellableAdmin):
         return link(command.device)
 
     @display(description="params")
-    def params_in_brief(self, command: Command) -> str:
-        return in_brief(command.params)
+    def params_in_brief(self, command: Command) -> str | None:
+        return in_brief(command.params) or None
 
     @display(description="status")
     def status_label(self, command: Command) -> SafeString:
         return status_of(command)
 
     @display(description="why")
-    def why(self, command: Any) -> str:
-        return why_in_brief(command)
+    def why(self, command: Any) -> str | None:
+        return why_in_brief(command) or None
 
     @display(description="created")
     def created_ago(self, command: Command) -> str:

@@ -129,7 +129,7 @@ def test_a_page_is_shown_anew_as_long_as_commands_are_open(cast, batch):
     pages = [client.get(page_of(batch)).text]
     batch.commands.update(status="expired", finished_at=timezone.now())
     pages.append(client.get(page_of(batch)).text)
-    assert ["every 2s" in page for page in pages] == [True, False]
+    assert ["data-live" in page for page in pages] == [True, False]
 
 
 def test_an_empty_list_says_how_batches_come_into_being(cast):
