@@ -129,6 +129,8 @@ def test_who_logged_in_is_told_who_they_are(ann):
         "tenant": "t0",
         "is_superuser": False,
         "permissions": [
+            "devices.view_command",
+            "devices.view_commandbatch",
             "devices.view_device",
             "devices.view_devicestate",
             "devices.view_devicetype",

@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.contrib import admin
@@ -9,7 +10,7 @@ from django.test import Client
 from django.urls import URLPattern, reverse
 
 from accounts.models import Tenant, User
-from devices.models import Device, DeviceType
+from devices.models import Command, CommandBatch, Device, DeviceType
 from telemetry.models import RejectedMessage
 from tests import cast as people
 
@@ -47,6 +48,19 @@ PAGES = {
     "devices_device_import": "403 200 200 200 200 302",
     "devices_device_export_csv": "200 200 200 200 200 302",
     "devices_device_export_json": "200 200 200 200 200 302",
+    "devices_device_command": "403 200 200 404 200 302",
+    "devices_command_changelist": "200 200 200 200 200 302",
+    "devices_command_add": "403 403 403 403 403 302",
+    "devices_command_change": "200 200 200 404 200 302",
+    "devices_command_delete": "403 403 403 404 403 302",
+    "devices_command_history": "200 200 200 404 200 302",
+    "devices_command_cancel": "405 405 405 405 405 302",
+    "devices_commandbatch_changelist": "200 200 200 200 200 302",
+    "devices_commandbatch_add": "403 403 403 403 403 302",
+    "devices_commandbatch_change": "200 200 200 404 200 302",
+    "devices_commandbatch_delete": "403 403 403 404 403 302",
+    "devices_commandbatch_history": "200 200 200 404 200 302",
+    "devices_commandbatch_cancel": "405 405 405 405 405 302",
     "devices_devicetype_changelist": "200 200 200 200 200 302",
     "devices_devicetype_add": "403 403 200 200 200 302",
     "devices_devicetype_change": "200 200 200 404 200 302",
@@ -94,11 +108,14 @@ def thing(name: str, cast: SimpleNamespace) -> Any:
     """The key of what the page `name` is about."""
     things = {
         "devices_device": cast.device.pk,
+        "devices_device_command": cast.device.pk,
+        "devices_command": cast.command.pk,
+        "devices_commandbatch": cast.command.batch_id,
         "devices_devicetype": cast.type.pk,
         "accounts_tenant": cast.t0.pk,
         "telemetry_rejectedmessage": cast.rejected.pk,
     }
-    return things.get(name.rpartition("_")[0], cast.viewer.pk)
+    return things.get(name) or things.get(name.rpartition("_")[0], cast.viewer.pk)
 
 
 def browser(actor: str, cast: SimpleNamespace) -> Client:
@@ -109,6 +126,7 @@ def browser(actor: str, cast: SimpleNamespace) -> Client:
 def cast(cast: SimpleNamespace) -> SimpleNamespace:
     people.readings(cast.device, 3)
     cast.rejected = people.rejected(cast.t0)
+    cast.command = people.batch(cast.t0).commands.get()
     cast.type = DeviceType.objects.create(name="Sensor", tenant=cast.t0)
     return cast
 
@@ -136,6 +154,10 @@ def test_who_may_not_change_something_cannot_by_posting_either(cast, name, actor
             "post": "yes",
             "name": "changed",
             "replay": "",
+            "cmd": "reboot",
+            "life": 1,
+            "unit": 3600,
+            "key": uuid4(),
             "action": "delete_selected",
             "_selected_action": [thing(name, cast)],
         },
@@ -145,7 +167,7 @@ def test_who_may_not_change_something_cannot_by_posting_either(cast, name, actor
 
 def contents() -> list[Any]:
     """All that the pages could change."""
-    models = (Tenant, User, Device, RejectedMessage)
+    models = (Tenant, User, Device, Command, CommandBatch, RejectedMessage)
     # The stranger is an admin, and may make types for their own tenant.
     types = DeviceType.objects.filter(tenant__slug="t0")
     querysets = [*(model.objects.all() for model in models), types]

@@ -1,16 +1,20 @@
 """/tenants: platform staff make them; a tenant's admin sees and renames their own."""
 
+from datetime import timedelta
+
 import pytest
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from accounts import history
 from accounts.models import Tenant
-from devices.models import DeviceType
+from devices.models import Command, CommandBatch, DeviceType
 from tests import cast as people
 from tests.accounts.doors import deleted_meanwhile
 
+TOMORROW = timezone.now() + timedelta(days=1)
 NEW = {"slug": "Acme.Hanoi-1", "name": "Acme Ltd"}
 
 
@@ -90,7 +94,20 @@ def test_an_empty_one_is_deleted(cast):
     assert client.get(f"/tenants/{NEW['slug']}").status_code == 404
 
 
+def command(tenant: Tenant) -> Command:
+    """Of a device that is another tenant's, so that there is nothing else."""
+    device = people.device("dev-09", Tenant.objects.get(slug="other"))
+    return Command.objects.create(device=device, tenant=tenant, cmd="reboot", expires_at=TOMORROW)
+
+
+def batch(tenant: Tenant) -> CommandBatch:
+    target = {"all": True}
+    return CommandBatch.objects.create(tenant=tenant, target=target, expires_at=TOMORROW)
+
+
 CONTENTS = {
+    "commands": command,
+    "command batches": batch,
     "devices": lambda tenant: people.device("dev-09", tenant),
     "device types": lambda tenant: DeviceType.objects.create(name="Sensor", tenant=tenant),
     "rejected messages": people.rejected,
