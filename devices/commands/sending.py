@@ -98,25 +98,25 @@ class Sent(NamedTuple):
     is_new: bool
 
 
-@transaction.atomic
 def send(order: Order, device: Device, by: User | None, key: str = "", *, name: str = "") -> Sent:
     """Queue a command to one device. `name` says who asks where no person is logged in.
 
     With a `key` that `by` used before, the command of that time is returned.
     """
     check_size(order)
-    with connection.cursor() as cursor:
-        outbox.add(cursor, [device.pk])
-    device = get_object_or_404(
-        Device.objects.select_related("tenant"), pk=device.pk, deleted_at=None
-    )
-    if key and (before := Command.objects.filter(issued_by=by, idempotency_key=key).first()):
-        return _again(before, order, before.device_id == device.pk)
-    if reason := _obstacle_of(device, _open().filter(device=device).count()):
-        raise Conflict(reason)
-    _check_rate(device.tenant, 1)
-    with conflicts(IN_USE):
-        (number,) = _queue(order, [device], by, key=key, name=name)
+    with transaction.atomic():
+        with connection.cursor() as cursor:
+            outbox.add(cursor, [device.pk])
+        devices = Device.objects.select_related("tenant")
+        device = get_object_or_404(devices, pk=device.pk, deleted_at=None)
+        if key and (before := Command.objects.filter(issued_by=by, idempotency_key=key).first()):
+            return _again(before, order, before.device_id == device.pk)
+        if reason := _obstacle_of(device, _open().filter(device=device).count()):
+            raise Conflict(reason)
+        _check_rate(device.tenant, 1)
+        with conflicts(IN_USE):
+            (number,) = _queue(order, [device], by, key=key, name=name)
+    # Not before the commit, which dispatchers wait for.
     return Sent(Command.objects.get(pk=number), is_new=True)
 
 
