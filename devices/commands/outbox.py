@@ -82,8 +82,8 @@ class Outcome(NamedTuple):
 class Turn(NamedTuple):
     """What came of a turn.
 
-    With `has_more`, another one at once would find more to do. Otherwise something is put off for
-    `wait` seconds, if anything is.
+    With `has_more`, another one at once would find more to do. Where nothing was claimed, something
+    is put off for `wait` seconds, if anything is.
     """
 
     claims: list[Claim]
@@ -106,10 +106,9 @@ def turn(outcomes: Sequence[Outcome], limit: int) -> Turn:
         expired = cursor.rowcount
         due = _due(cursor, limit) if limit else []
         claims = _claim(cursor, due) if due else []
-        cursor.execute(statements.NEXT)
-        wait = cursor.fetchone()
+        wait = None if claims else _wait(cursor)
     has_more = 0 < limit == len(due) or expired == EXPIRE_ROWS
-    return Turn(claims, expired, has_more, wait[0] if wait else None)
+    return Turn(claims, expired, has_more, wait)
 
 
 def add(cursor: Any, device_ids: Collection[int]) -> None:
@@ -182,6 +181,12 @@ def _claimed_at(outcome: Outcome) -> datetime:
 def _due(cursor: Any, limit: int) -> list[int]:
     cursor.execute(statements.DUE, [limit])
     return [device_id for (device_id,) in cursor.fetchall()]
+
+
+def _wait(cursor: Any) -> float | None:
+    cursor.execute(statements.NEXT)
+    found = cursor.fetchone()
+    return found[0] if found else None
 
 
 def _claim(cursor: Any, device_ids: list[int]) -> list[Claim]:

@@ -300,7 +300,7 @@ def test_the_statements_of_a_turn_do_not_grow_with_the_commands(cast, django_ass
         for n, claim in enumerate(claims(10))
     ]
     # Besides a savepoint, which is a transaction elsewhere.
-    with django_assert_num_queries(2 + 13):
+    with django_assert_num_queries(2 + 12):
         assert len(claims(10, outcomes)) == 5
 
 
