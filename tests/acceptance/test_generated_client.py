@@ -159,7 +159,7 @@ def test_it_sends_a_command_once_however_often_and_follows_it(call, models):
 
 def test_it_sends_to_many_and_is_told_what_it_would_do_before(call, models):
     order = models.OrderToManyRequest(cmd="reboot", device_uids=["dev-01", "dev-02"])
-    assert call("commands.commands_send_many", body=order, dry_run=True).devices == 2
+    assert call("commands.commands_send_many", body=order, dry_run=True).total == 2
     batch = call("commands.commands_send_many", body=order)
     assert (batch.total, batch.counts.queued) == (2, 2)
     assert len(call("commands.commands_list", batch=batch.id)) == 2
