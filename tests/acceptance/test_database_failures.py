@@ -68,8 +68,10 @@ def test_a_connection_that_breaks_before_the_commit_is_tried_again(
 
 
 def test_a_frozen_commit_that_thaws_after_the_deadline_is_not_stored_again(
-    platform: Platform, ledger: Ledger, ingestor: Process
+    platform: Platform, ledger: Ledger
 ) -> None:
+    ingestor = platform.ingestor(sabotage="impatient")
+    ledger.wait_for_subscriber()
     hold = platform.sql.hold(Point.BEFORE_COMMIT)
     ledger.publish(500)
     hold.wait()
