@@ -1,5 +1,6 @@
 """What the console's pages of commands and of batches have in common: a button to cancel."""
 
+from collections.abc import Callable
 from typing import Any
 
 from django.contrib.admin.models import CHANGE, LogEntry
@@ -23,6 +24,11 @@ NOT_AGAIN = " What is out already is not published again."
 
 class CancellableAdmin(ReadOnlyAdmin):
     """Read-only pages but for that button, which the template of each model shows."""
+
+    commands_of: Callable[[Any], CommandQuerySet]
+    """What the button of a page cancels, given what the page is of."""
+    cancel_one: Callable[[HttpRequest, Any], None]
+    """Cancels that, and says what came of it."""
 
     class Media:
         js = ("devices/live.js",)
@@ -58,14 +64,6 @@ class CancellableAdmin(ReadOnlyAdmin):
         context["can_cancel"] = self.has_cancel_permission(request) and held_back(commands).exists()
         context["is_certain"] = context["can_cancel"] and commands.cancellable().exists()
         return super().render_change_form(request, context, *args, **kwargs)
-
-    def commands_of(self, what: Any) -> CommandQuerySet:
-        """What the button of the page of `what` cancels."""
-        raise NotImplementedError
-
-    def cancel_one(self, request: HttpRequest, what: Any) -> None:
-        """Do it, and say what came of it."""
-        raise NotImplementedError
 
 
 def held_back(commands: CommandQuerySet) -> CommandQuerySet:
