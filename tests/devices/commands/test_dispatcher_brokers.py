@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 import paho.mqtt.client as paho
 import pytest
+from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from devices.commands import dispatcher
 from devices.commands.dispatcher import NO_SUBSCRIBER
@@ -54,7 +55,10 @@ def listening(port, dev, version):
     client.on_subscribe = lambda *_: subscribed.set()
     client.connect("127.0.0.1", port)
     client.loop_start()
-    client.subscribe(f"t0/devices/{dev.device_uid}/commands", 1)
+    # Without these options a live message never says that it was published to be retained.
+    as_published = SubscribeOptions(1, retainAsPublished=True)
+    options = {"options": as_published} if version == paho.MQTTv5 else {"qos": 1}
+    client.subscribe(f"t0/devices/{dev.device_uid}/commands", **options)
     assert subscribed.wait(10)
     yield messages
     client.disconnect()
