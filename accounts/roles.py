@@ -28,6 +28,10 @@ LEAST_ROLE = {
     "devices.add_commandbatch": Role.OPERATOR,
     "devices.change_command": Role.OPERATOR,
     "devices.change_commandbatch": Role.OPERATOR,
+    "devices.view_credential": Role.OPERATOR,
+    "devices.add_credential": Role.OPERATOR,
+    "devices.change_credential": Role.OPERATOR,
+    "devices.view_brokerchange": Role.OPERATOR,
     "telemetry.view_rejectedmessage": Role.OPERATOR,
     "telemetry.change_rejectedmessage": Role.OPERATOR,
     "accounts.view_user": Role.ADMIN,
@@ -35,6 +39,10 @@ LEAST_ROLE = {
     "accounts.change_user": Role.ADMIN,
     "accounts.view_tenant": Role.ADMIN,
     "accounts.change_tenant": Role.ADMIN,
+    # Whoever has a key can make devices.
+    "devices.view_enrolmentkey": Role.ADMIN,
+    "devices.add_enrolmentkey": Role.ADMIN,
+    "devices.change_enrolmentkey": Role.ADMIN,
     # A type decides how long readings are kept.
     "devices.add_devicetype": Role.ADMIN,
     "devices.change_devicetype": Role.ADMIN,

@@ -28,7 +28,15 @@ from accounts.admin import TenantScopedAdmin, coloured, moment, person
 from devices.bulk import console
 from devices.commands import console as commands
 from devices.facts import DataFlow
-from devices.models import TAKEN, Device, DeviceQuerySet, DeviceState, DeviceType, Session
+from devices.models import (
+    TAKEN,
+    BrokerChange,
+    Device,
+    DeviceQuerySet,
+    DeviceState,
+    DeviceType,
+    Session,
+)
 
 SESSION_COLOURS = {Session.ONLINE: "success", Session.OFFLINE: "danger", Session.UNKNOWN: "info"}
 FLOW_COLOURS = {
@@ -268,6 +276,11 @@ class DeviceAdmin(OwnTenantAdmin):
         """What the page of confirmation says: there is nothing else that goes with a device."""
         what = [f"{device}: refused from now on, its readings are erased later" for device in objs]
         return what, {self.opts.verbose_name_plural: len(what)}, set(), []
+
+    def save_model(self, request: HttpRequest, obj: Any, form: ModelForm, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        if change and "is_enabled" in form.changed_data:
+            BrokerChange.objects.note([obj.pk])
 
     def delete_model(self, request: HttpRequest, obj: Device) -> None:
         Device.objects.filter(pk=obj.pk).retire()

@@ -17,7 +17,14 @@ from accounts.models import SLUG_PATTERN
 from accounts.rest import json_array, person
 from devices import listing
 from devices.filters import DeviceFilters
-from devices.models import TAKEN, TYPE_TAKEN, Device, DeviceQuerySet, DeviceType
+from devices.models import (
+    TAKEN,
+    TYPE_TAKEN,
+    BrokerChange,
+    Device,
+    DeviceQuerySet,
+    DeviceType,
+)
 from devices.serializers import (
     DeviceChangeSerializer,
     DeviceSerializer,
@@ -88,6 +95,8 @@ class DeviceViewSet(GenericViewSet):
             change = self.get_serializer(device, data=request.data, partial=True)
             change.is_valid(raise_exception=True)
             change.save()
+            if "is_enabled" in change.validated_data:
+                BrokerChange.objects.note([device.pk])
         return Response(self._json(device_uid))
 
     @extend_schema(summary="Delete a device", responses={204: None})

@@ -137,6 +137,39 @@ def check_secrets(**_: Any) -> list[CheckMessage]:
 
 
 @register()
+def check_access(**_: Any) -> list[CheckMessage]:
+    """What a broker that admits only known devices needs, and what would undo it."""
+    found: list[CheckMessage] = []
+    if settings.ENROLMENT and settings.AUTO_REGISTER:
+        problem = "AUTO_REGISTER lets devices in without the key that ENROLMENT asks for."
+        found.append(error(9, problem, "Leave AUTO_REGISTER out, or set ENROLMENT=0."))
+    if settings.MQTT_ACCESS == "open":
+        return found
+    if settings.MQTT_EMBEDDED:
+        problem = "MQTT__ACCESS: the embedded broker admits everybody."
+        found.append(error(15, problem, "Set MQTT__HOST to your broker, or MQTT__ACCESS=open."))
+    if settings.MQTT_ACCESS == "emqx" and not settings.EMQX_API_URL.startswith("http"):
+        problem = "EMQX__API_URL is no address: nobody could be put off the broker."
+        found.append(error(17, problem, "It looks like http://broker:18083/api/v5."))
+    return found + [
+        error(16, f"{name} is shorter than {SHORTEST_SECRET} bytes.", NEW_SECRET)
+        for name, secret in secrets_of_access().items()
+        if len(secret.encode()) < SHORTEST_SECRET
+    ]
+
+
+def secrets_of_access() -> dict[str, str]:
+    """By name, what the platform and its broker know each other by."""
+    needed = {
+        "MQTT__INGEST_PASSWORD": settings.MQTT_INGEST_PASSWORD,
+        "MQTT__DISPATCH_PASSWORD": settings.MQTT_DISPATCH_PASSWORD,
+    }
+    if settings.MQTT_ACCESS == "emqx":
+        needed["MQTT__HOOK_SECRET"] = settings.MQTT_HOOK_SECRET
+    return needed
+
+
+@register()
 def check_production(**_: Any) -> list[CheckMessage]:
     """Without DEBUG, what only holds for a trial is refused."""
     if settings.DEBUG:

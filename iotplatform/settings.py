@@ -51,6 +51,18 @@ def flag(name: str) -> bool:
     raise ValueError(f"“{value}” is neither 1 nor 0.")
 
 
+def choice(*values: str) -> Callable[[str], str]:
+    """A reader of a variable that has one of a few `values`."""
+
+    def read_choice(name: str) -> str:
+        value = env.str(name).strip().lower()
+        if value not in values:
+            raise ValueError(f"“{value}” is none of {', '.join(values)}.")
+        return value
+
+    return read_choice
+
+
 # The process -----------------------------------------------------------------------------------
 
 DATABASE_URL = read(env.str, "DATABASE_URL", "")
@@ -102,12 +114,24 @@ MQTT_CA = read(env.str, "MQTT__CA", "")
 MQTT_TOPIC = read(env.str, "MQTT__TOPIC", "+/devices/+/telemetry")
 MQTT_CLIENT_ID = read(env.str, "MQTT__CLIENT_ID", "iotplatform")
 
+# Who keeps strangers out of the broker: nobody (open, or by means of the broker's own), EMQX, which
+# asks us, or Mosquitto, which is told by us.
+MQTT_ACCESS = read(choice("open", "emqx", "mosquitto"), "MQTT__ACCESS", "open")
+MQTT_INGEST_PASSWORD = read(env.str, "MQTT__INGEST_PASSWORD", "")
+MQTT_DISPATCH_PASSWORD = read(env.str, "MQTT__DISPATCH_PASSWORD", "")
+MQTT_HOOK_SECRET = read(env.str, "MQTT__HOOK_SECRET", "")
+EMQX_API_URL = read(env.str, "EMQX__API_URL", "")
+EMQX_API_KEY = read(env.str, "EMQX__API_KEY", "")
+EMQX_API_SECRET = read(env.str, "EMQX__API_SECRET", "")
+
 # The embedded broker speaks 3.1.1 to devices on MQTT__PORT and MQTT 5 to the platform beside it.
 MQTT_PLATFORM_PORT = MQTT_PORT + 1 if MQTT_EMBEDDED else MQTT_PORT
 
 # Ingest ----------------------------------------------------------------------------------------
 
-AUTO_REGISTER = read(flag, "AUTO_REGISTER", True)
+ENROLMENT = read(flag, "ENROLMENT", False)
+# Who enrols shows a key; that a stranger only had to guess a topic would make it worthless.
+AUTO_REGISTER = read(flag, "AUTO_REGISTER", not ENROLMENT)
 DEDUPE_DAYS = read(env.int, "DEDUPE_DAYS", 7)
 HISTORY_DAYS = read(env.int, "HISTORY_DAYS", 400)
 MAX_PAYLOAD = read(env.int, "MAX_PAYLOAD", 256 * 1024)

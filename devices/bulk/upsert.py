@@ -16,7 +16,7 @@ from accounts.fields import no_such_tenant
 from accounts.models import Tenant, User
 from devices.bulk.files import CHUNK, COLUMNS, Row
 from devices.bulk.report import Outcome, Report, Result
-from devices.models import TAKEN, Device, DeviceType
+from devices.models import TAKEN, BrokerChange, Device, DeviceType
 from devices.serializers import NO_TENANT, NO_TYPE, DeviceSerializer
 
 LONGEST_UID = 128
@@ -111,6 +111,8 @@ class Plan:
                 unique_fields=["id"],
                 update_fields=self.changed_fields,
             )
+        if "is_enabled" in self.changed_fields:
+            BrokerChange.objects.note([device.pk for device in self.changed])
 
     def _result(self, row: Row, values: Values | ValidationError) -> Result:
         try:

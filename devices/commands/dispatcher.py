@@ -17,7 +17,7 @@ from mqtt5 import PubAckReasonCode
 
 from devices.commands import outbox
 from devices.commands.outbox import LEASE_SECONDS, Claim, Outcome, Result, Turn
-from devices.commands.wakeups import listen
+from devices.daemon.wakeups import listen
 from devices.daemon.writer import Writer
 from devices.models.commands import REASON_LENGTH
 from devices.mqtt import topics
@@ -92,7 +92,7 @@ class Dispatcher:
         self._woken.set()
 
     def _beside(self) -> list[Coroutine[Any, Any, None]]:
-        return [listen(self.wake), self._report()]
+        return [listen(outbox.CHANNEL, self.wake), self._report()]
 
     async def _dispatch(self) -> None:
         while not self._stopping.is_set():

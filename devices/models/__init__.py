@@ -1,5 +1,7 @@
-"""Devices, what is known about each of them right now, and the commands they were sent."""
+"""Devices, what is known about each of them right now, the commands they were sent, and what they
+prove themselves with."""
 
+from devices.models.broker import BrokerChange, BrokerChangeQuerySet
 from devices.models.commands import (
     ENDED,
     OUTCOME,
@@ -12,6 +14,14 @@ from devices.models.commands import (
     CommandTransition,
     DeviceQueue,
     ReplyStatus,
+)
+from devices.models.credentials import (
+    Credential,
+    CredentialQuerySet,
+    Enrolment,
+    EnrolmentKey,
+    EnrolmentKeyQuerySet,
+    Origin,
 )
 from devices.models.devices import (
     NEVER,
@@ -35,18 +45,26 @@ __all__ = [
     "TYPE_TAKEN",
     "UNHEARD",
     "VISIBLE_DEVICE",
+    "BrokerChange",
+    "BrokerChangeQuerySet",
     "Command",
     "CommandBatch",
     "CommandBatchQuerySet",
     "CommandQuerySet",
     "CommandStatus",
     "CommandTransition",
+    "Credential",
+    "CredentialQuerySet",
     "Device",
     "DeviceQuerySet",
     "DeviceQueue",
     "DeviceState",
     "DeviceType",
+    "Enrolment",
+    "EnrolmentKey",
+    "EnrolmentKeyQuerySet",
     "KnownDevice",
+    "Origin",
     "ReplyStatus",
     "Session",
     "visibility",

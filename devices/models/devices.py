@@ -20,6 +20,7 @@ from devices.facts import (
     SESSION_REASON,
     DataFlow,
 )
+from devices.models.broker import BrokerChange
 from devices.representation import DEVICE_JSON
 from devices.validation import validate_fields, validate_labels
 
@@ -111,6 +112,7 @@ class DeviceQuerySet(models.QuerySet["Device"]):
         devices = self.model.objects.filter(pk__in=self.values("pk")).order_by("pk")
         locked = list(devices.select_for_update(no_key=True).values_list("pk", flat=True))
         remaining = self.model.objects.filter(pk__in=locked, deleted_at__isnull=True)
+        BrokerChange.objects.note(remaining.values_list("pk", flat=True))
         return remaining.update(is_enabled=False, deleted_at=timezone.now(), type=None)
 
     def known(self, uids: Collection[str]) -> dict[str, KnownDevice]:

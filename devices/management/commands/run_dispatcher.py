@@ -9,6 +9,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from devices.commands.dispatcher import Dispatcher, NotConnected
+from devices.daemon import services
 from devices.daemon.broker import session_options
 from devices.daemon.lifecycle import stop_on_signals
 from devices.daemon.writer import Writer
@@ -33,10 +34,11 @@ class Command(BaseCommand):
 async def dispatch(*, drain: bool) -> None:
     """Put the dispatcher together as configured and run it to its end."""
     writer = Writer()
+    service = services.dispatcher()
     session = Session(
-        **session_options(),
+        **session_options(service),
         # Nothing is subscribed, so there is nothing that the broker had to keep for a next time.
-        client_id=f"{settings.MQTT_CLIENT_ID}-dispatch-{secrets.token_hex(4)}",
+        client_id=f"{service.client_id}-{secrets.token_hex(4)}",
         session_expiry=0,
     )
     dispatcher = Dispatcher(session, writer, with_properties=not settings.MQTT_EMBEDDED)

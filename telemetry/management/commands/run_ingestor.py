@@ -9,6 +9,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
+from devices.daemon import services
 from devices.daemon.broker import session_options
 from devices.daemon.lifecycle import stop_on_signals
 from devices.daemon.writer import NameLost, Writer
@@ -42,7 +43,8 @@ class Command(BaseCommand):
 
 async def ingest(*, drain: bool) -> None:
     """Put the ingestor together as configured and run it to its end."""
-    client_id = f"{settings.MQTT_CLIENT_ID}-ingest"
+    service = services.ingestor()
+    client_id = service.client_id
     wanted = subscriptions()
     # The first holds the client id; the second only helps with a backlog.
     writers = [Writer(client_id), Writer()]
@@ -52,7 +54,7 @@ async def ingest(*, drain: bool) -> None:
         )
         ingestor: Ingestor
         session = Session(
-            **session_options(),
+            **session_options(service),
             client_id=client_id,
             subscriptions=wanted,
             unsubscribe=former,

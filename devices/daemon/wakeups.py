@@ -8,7 +8,6 @@ from typing import Any, NoReturn
 import psycopg
 from django.db import connection
 
-from devices.commands.outbox import CHANNEL
 from devices.daemon.writer import pauses
 
 logger = logging.getLogger(__name__)
@@ -18,17 +17,17 @@ QUIET_SECONDS = 30.0
 ANSWER_SECONDS = 10.0
 
 
-async def listen(wake: Callable[[], None]) -> NoReturn:
-    """Call `wake` whenever there may be something to publish; connects anew for ever."""
+async def listen(channel: str, wake: Callable[[], None]) -> NoReturn:
+    """Call `wake` whenever there may be something new; connects anew for ever."""
     waits = pauses()
     while True:
         try:
             async with await psycopg.AsyncConnection.connect(**_parameters()) as listener:
-                await listener.execute(f"LISTEN {CHANNEL}")
+                await listener.execute(f"LISTEN {channel}")
                 waits = pauses()
                 await _pass_on(listener, wake)
         except (psycopg.Error, OSError, TimeoutError) as error:
-            logger.warning("Not told of new commands now, only looking: %s", error)
+            logger.warning("Not told of new work now, only looking: %s", error)
         await asyncio.sleep(next(waits))
 
 

@@ -1,0 +1,169 @@
+"""Takes changes from their rows to whoever tells the broker, and back what became of them.
+
+What the broker is to know of a device is read when a change is claimed, so nothing old is told.
+"""
+
+import math
+from collections.abc import Collection
+from typing import Any, NamedTuple
+
+from django.db import connection, transaction
+
+from devices.models import BrokerChange
+
+# Longer than telling takes: of two that tell at once the slower one could have the last word.
+LEASE_SECONDS = 60.0
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 600.0
+
+# A device that has no credential in force, or is off, or erased, is not admitted; `names` are its
+# own and those of the enabled devices that it speaks for.
+CLAIM = """
+WITH claimed AS (
+    UPDATE devices_brokerchange AS change
+    SET leased_until = statement_timestamp() + %(lease)s * interval '1 second'
+    FROM (
+        SELECT device_uid FROM devices_brokerchange
+        WHERE due_at <= statement_timestamp()
+          AND (leased_until IS NULL OR leased_until <= statement_timestamp())
+        ORDER BY due_at LIMIT %(limit)s
+        FOR UPDATE SKIP LOCKED
+    ) AS due
+    WHERE change.device_uid = due.device_uid
+    RETURNING change.device_uid, token, version, attempts
+)
+SELECT claimed.device_uid, token, version, attempts,
+    coalesce(is_enabled, false) AND credential.id IS NOT NULL,
+    deleted_at IS NOT NULL OR device.id IS NULL,
+    CASE WHEN device.id IS NULL THEN '{}'
+        ELSE ARRAY[[slug, device.device_uid]]::text[] || coalesce(further.names, '{}') END
+FROM claimed
+LEFT JOIN devices_device AS device USING (device_uid)
+LEFT JOIN accounts_tenant AS tenant ON tenant.id = device.tenant_id
+LEFT JOIN LATERAL (
+    SELECT id FROM devices_credential
+    WHERE device_id = device.id AND revoked_at IS NULL
+      AND (expires_at IS NULL OR expires_at > statement_timestamp())
+    ORDER BY id DESC LIMIT 1
+) AS credential ON true
+LEFT JOIN LATERAL (
+    SELECT array_agg(ARRAY[slug, other.device_uid]::text[] ORDER BY other.device_uid) AS names
+    FROM devices_credential_gateway_for AS link
+    JOIN devices_device AS other ON other.id = link.device_id AND other.is_enabled
+    WHERE link.credential_id = credential.id
+) AS further ON true
+"""
+
+# What was noted meanwhile stays, and is due at once.
+DONE = """
+DELETE FROM devices_brokerchange AS change
+USING unnest(%(uids)s::text[], %(versions)s::bigint[]) AS told (uid, version)
+WHERE change.device_uid = told.uid AND change.version = told.version
+"""
+
+AGAIN = """
+UPDATE devices_brokerchange AS change
+SET leased_until = NULL,
+    attempts = CASE WHEN change.version = told.version THEN attempts + 1 ELSE attempts END,
+    error = CASE WHEN change.version = told.version THEN told.error ELSE change.error END,
+    due_at = CASE WHEN change.version = told.version
+        THEN statement_timestamp() + told.pause * interval '1 second' ELSE due_at END
+FROM unnest(%(uids)s::text[], %(versions)s::bigint[], %(errors)s::text[], %(pauses)s::float[])
+    AS told (uid, version, error, pause)
+WHERE change.device_uid = told.uid
+"""
+
+# With the end of its time a credential is as good as revoked, of which the broker may not know.
+EXPIRE = """
+UPDATE devices_credential SET revoked_at = expires_at
+WHERE revoked_at IS NULL AND expires_at <= statement_timestamp()
+RETURNING device_id
+"""
+
+NEXT = """
+SELECT extract(epoch FROM min(greatest(due_at, leased_until)) - statement_timestamp())
+FROM devices_brokerchange
+"""
+
+
+class Change(NamedTuple):
+    """What the broker is to know of a device.
+
+    `names` are the (tenant, uid) that it may speak for, its own first; empty where the device is
+    erased. `is_gone`: it never comes back. `token` is a new one, in plain text.
+    """
+
+    uid: str
+    token: str
+    version: int
+    attempts: int
+    is_admitted: bool
+    is_gone: bool
+    names: list[tuple[str, str]]
+
+
+class Told(NamedTuple):
+    """What became of a change; with `again`, it is told once more in so many seconds.
+
+    With an `error` it is so too, after a pause that grows.
+    """
+
+    change: Change
+    error: str = ""
+    again: float | None = None
+
+
+@transaction.atomic
+def claim(limit: int) -> list[Change]:
+    """Changes that are due, for nobody else to tell before the lease is over."""
+    with connection.cursor() as cursor:
+        cursor.execute(CLAIM, {"limit": limit, "lease": LEASE_SECONDS})
+        return [
+            Change._make((*told, [(tenant, uid) for tenant, uid in names]))
+            for *told, names in cursor.fetchall()
+        ]
+
+
+@transaction.atomic
+def settle(told: Collection[Told]) -> None:
+    """Forget the changes that the broker knows now; the others are due again."""
+    done = [each for each in told if not each.error and each.again is None]
+    # In one order, in which everybody locks them.
+    ordered = sorted(told, key=lambda each: each.change.uid)
+    with connection.cursor() as cursor:
+        cursor.execute(DONE, _columns(done))
+        more = {
+            "errors": [each.error for each in ordered],
+            "pauses": [_pause(each) for each in ordered],
+        }
+        cursor.execute(AGAIN, _columns(ordered) | more)
+
+
+@transaction.atomic
+def expire() -> int:
+    """Note the devices with a credential whose time is over; returns how many those were."""
+    with connection.cursor() as cursor:
+        cursor.execute(EXPIRE)
+        devices = {device for (device,) in cursor.fetchall()}
+    BrokerChange.objects.note(devices)
+    return len(devices)
+
+
+def wait() -> float | None:
+    """Seconds until the next change is due, none if there is no other."""
+    with connection.cursor() as cursor:
+        cursor.execute(NEXT)
+        (seconds,) = cursor.fetchone()
+    return None if seconds is None else max(0.0, float(seconds))
+
+
+def _columns(told: Collection[Told]) -> dict[str, Any]:
+    return {
+        "uids": [each.change.uid for each in told],
+        "versions": [each.change.version for each in told],
+    }
+
+
+def _pause(told: Told) -> float:
+    if told.again is not None:
+        return told.again
+    return min(LONGEST_PAUSE, FIRST_PAUSE * math.pow(2, min(told.change.attempts, 16)))

@@ -1,0 +1,161 @@
+"""Gives devices credentials and takes them away: the one write behind every door.
+
+In one transaction with the word to the broker (`BrokerChange`), so that neither is without the
+other.
+"""
+
+from collections.abc import Collection, Mapping
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Q
+from django.utils import timezone
+from rest_framework.exceptions import ValidationError
+
+from accounts.models import User
+from devices.credentials.tokens import digest_of, new_token
+from devices.daemon.services import is_reserved
+from devices.models import BrokerChange, Credential, CredentialQuerySet, Device, Origin
+
+AT_ONCE = timedelta(0)
+LONGEST_OVERLAP = timedelta(days=30)
+RESERVED = "{uid} is a client id of the platform itself. Give the device another uid."
+ONE_TOKEN = (
+    "Mosquitto keeps one token a device: the old one ends as soon as there is a new one. Leave "
+    "“overlap” out."
+)
+TOO_LONG = f"An old token lives on for {LONGEST_OVERLAP.days} days at most."
+OTHER_TENANT = "A gateway speaks for devices of its own tenant; these are none: {uids}."
+ITSELF = "The device speaks for itself anyway. Leave it out."
+
+
+class Issued(NamedTuple):
+    """A new credential with its token, which nobody can be shown again."""
+
+    credential: Credential
+    token: str
+
+
+class Terms(NamedTuple):
+    """What holds for new credentials.
+
+    Those in force so far end after `overlap`. `gateway_for` are the further devices, None for those
+    that the newest credential so far was for.
+    """
+
+    origin: Origin = Origin.ISSUED
+    expires_at: datetime | None = None
+    overlap: timedelta = AT_ONCE
+    gateway_for: Collection[Device] | None = None
+
+
+ORDINARY = Terms()
+
+
+@transaction.atomic
+def issue(
+    devices: Collection[Device],
+    by: User | None,
+    terms: Terms = ORDINARY,
+    tokens: Mapping[int, str] | None = None,
+) -> list[Issued]:
+    """A new credential for each device; `tokens` are given ones by device, instead of new ones.
+
+    Raises ValidationError, by field, if the terms or a device do not allow it.
+    """
+    _check(devices, terms)
+    locked = Device.objects.filter(pk__in=[device.pk for device in devices])
+    # In one order, that of all who lock devices.
+    owners = list(locked.order_by("pk").select_for_update(no_key=True))
+    further = _further(owners, terms)
+    former = _end_former(owners, terms.overlap)
+    given = tokens or {}
+    issued = [
+        Issued(
+            Credential(device=device, origin=terms.origin, created_by=by, digest=digest_of(token)),
+            token,
+        )
+        for device in owners
+        for token in [given.get(device.pk) or new_token()]
+    ]
+    for each in issued:
+        each.credential.expires_at = terms.expires_at
+    Credential.objects.bulk_create(each.credential for each in issued)
+    _speak_for(issued, further)
+    _tell_of_new(issued, former)
+    return issued
+
+
+@transaction.atomic
+def revoke(credentials: CredentialQuerySet) -> int:
+    """End credentials at once; returns how many had not ended already."""
+    open_ones = credentials.filter(revoked_at__isnull=True).order_by("device_id", "pk")
+    rows = list(open_ones.select_for_update(of=["self"]).values_list("pk", "device_id"))
+    ended = Credential.objects.filter(pk__in=[pk for pk, _ in rows])
+    ended.update(revoked_at=timezone.now())
+    BrokerChange.objects.note({device for _, device in rows})
+    return len(rows)
+
+
+def _check(devices: Collection[Device], terms: Terms) -> None:
+    for device in devices:
+        if is_reserved(device.device_uid):
+            raise fault("device_uid", RESERVED.format(uid=device.device_uid), "reserved")
+        others = {each.pk for each in terms.gateway_for or () if each.tenant_id != device.tenant_id}
+        if others:
+            uids = [each.device_uid for each in terms.gateway_for or () if each.pk in others]
+            raise fault("gateway_for", OTHER_TENANT.format(uids=", ".join(uids)), "foreign")
+        if device.pk in {each.pk for each in terms.gateway_for or ()}:
+            raise fault("gateway_for", ITSELF, "itself")
+    if terms.overlap and settings.MQTT_ACCESS == "mosquitto":
+        raise fault("overlap", ONE_TOKEN, "one_token")
+    if terms.overlap > LONGEST_OVERLAP:
+        raise fault("overlap", TOO_LONG, "too_long")
+
+
+def fault(field: str, said: str, code: str) -> ValidationError:
+    return ValidationError({field: said}, code)
+
+
+def _further(owners: Collection[Device], terms: Terms) -> dict[int, list[int]]:
+    """Device → the further devices that its new credential is for."""
+    if terms.gateway_for is not None:
+        return {owner.pk: [each.pk for each in terms.gateway_for] for owner in owners}
+    newest: dict[int, Credential] = {}
+    former = Credential.objects.filter(device__in=owners, revoked_at__isnull=True)
+    for credential in former.order_by("pk").prefetch_related("gateway_for"):
+        newest[credential.device_id] = credential
+    return {pk: [each.pk for each in last.gateway_for.all()] for pk, last in newest.items()}
+
+
+def _end_former(owners: Collection[Device], overlap: timedelta) -> set[int]:
+    """End what is in force so far; returns whose credentials ended at once."""
+    now = timezone.now()
+    former = Credential.objects.filter(device__in=owners, revoked_at__isnull=True)
+    if overlap:
+        later = Q(expires_at__isnull=True) | Q(expires_at__gt=now + overlap)
+        former.filter(later).update(expires_at=now + overlap)
+        return set()
+    ended = set(former.values_list("device_id", flat=True))
+    former.update(revoked_at=now)
+    return ended
+
+
+def _speak_for(issued: Collection[Issued], further: Mapping[int, list[int]]) -> None:
+    through: Any = Credential.gateway_for.through
+    through.objects.bulk_create(
+        through(credential_id=each.credential.pk, device_id=device)
+        for each in issued
+        for device in further.get(each.credential.device_id, ())
+    )
+
+
+def _tell_of_new(issued: Collection[Issued], ended: set[int]) -> None:
+    """Mosquitto has to know the token, EMQX that the session of the old one is over."""
+    if settings.MQTT_ACCESS == "mosquitto":
+        tokens = {each.credential.device_id: each.token for each in issued}
+        BrokerChange.objects.note(tokens, tokens)
+    else:
+        BrokerChange.objects.note(ended)

@@ -1,0 +1,81 @@
+"""What the broker still has to be told about who may connect."""
+
+from collections.abc import Collection, Mapping
+
+from django.conf import settings
+from django.db import connection, models
+from django.db.models.functions import Now
+
+from accounts.models import Tenant, User
+
+CHANNEL = "broker_changes"
+
+# Gateways as well: what a device may not any more, nobody may in its name. Sorted, so that two who
+# do this at once cannot deadlock. A change that is in hand elsewhere is found changed afterwards.
+NOTE = """
+INSERT INTO devices_brokerchange AS change (device_uid, tenant_id, token)
+SELECT device_uid, tenant_id, coalesce(tokens.token, '')
+FROM devices_device AS device
+LEFT JOIN unnest(%(ids)s::bigint[], %(tokens)s::text[]) AS tokens (id, token) USING (id)
+WHERE device.id = ANY(%(ids)s) OR device.id IN (
+    SELECT credential.device_id
+    FROM devices_credential AS credential
+    JOIN devices_credential_gateway_for AS further ON further.credential_id = credential.id
+    WHERE further.device_id = ANY(%(ids)s) AND credential.revoked_at IS NULL
+)
+ORDER BY device_uid
+ON CONFLICT (device_uid) DO UPDATE
+SET version = change.version + 1, due_at = excluded.due_at, attempts = 0, error = '',
+    token = CASE WHEN excluded.token <> '' THEN excluded.token ELSE change.token END
+"""
+
+
+class BrokerChangeQuerySet(models.QuerySet["BrokerChange"]):
+    def visible_to(self, user: User) -> "BrokerChangeQuerySet":
+        """Platform staff see every change, others those of their tenant."""
+        return self if user.is_superuser else self.filter(tenant=user.tenant_id)
+
+    def note(self, device_ids: Collection[int], tokens: Mapping[int, str] | None = None) -> None:
+        """What devices may has changed: have the broker told, in the caller's transaction.
+
+        `tokens` are new ones by device, where the broker itself has to know them. With an open
+        broker there is nobody to tell.
+        """
+        if settings.MQTT_ACCESS == "open" or not device_ids:
+            return
+        ids = list(device_ids)
+        with connection.cursor() as cursor:
+            cursor.execute(NOTE, {"ids": ids, "tokens": [(tokens or {}).get(i, "") for i in ids]})
+            cursor.execute("SELECT pg_notify(%s, '')", [CHANNEL])
+
+
+class BrokerChange(models.Model):
+    """A device about which the broker does not know what holds now; gone as soon as it does.
+
+    What that is, is found out from the device and its credentials when the broker is told, so a
+    change may be told twice, and of many the last one is enough. A new `token` is here in plain
+    text until a broker that has to know it (Mosquitto) does. Without a key to the device: the
+    broker has to forget it even if it is erased.
+    """
+
+    device_uid = models.CharField("UID", max_length=128, primary_key=True)
+    tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="+")
+    token = models.CharField(max_length=128, blank=True, db_default="")
+    version = models.BigIntegerField(db_default=1)
+    noted_at = models.DateTimeField(db_default=Now())
+    due_at = models.DateTimeField(db_default=Now())
+    leased_until = models.DateTimeField(null=True)
+    attempts = models.PositiveIntegerField(db_default=0)
+    error = models.TextField(blank=True, db_default="")
+
+    objects = BrokerChangeQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["device_uid"]
+        indexes = [
+            # The next ones (devices/brokers/changes.py).
+            models.Index(fields=["due_at"], name="broker_change_due"),
+        ]
+
+    def __str__(self) -> str:
+        return self.device_uid
