@@ -12,6 +12,7 @@ from rest_framework_simplejwt.tokens import AccessToken
 
 from accounts.models import Role, Tenant, User
 from devices.commands.sending import Order, send, send_to_many
+from devices.credentials.issuing import Terms, issue
 from devices.models import Command, CommandBatch, Device, DeviceState
 from telemetry import partitions
 from telemetry.models import RejectedMessage, Telemetry
@@ -100,6 +101,11 @@ def batch(tenant: Tenant, by: User | None = None, cmd: str = "reboot") -> Comman
     devices = Device.objects.filter(tenant=tenant, deleted_at=None)
     made: CommandBatch = send_to_many(Order(cmd, {}), devices, tenant, {"all": True}, by).what
     return made
+
+
+def token(device: Device, by: User | None = None, **terms: Any) -> str:
+    """The token of a new credential of a device; `terms` are those of `issuing.Terms`."""
+    return issue([device], by, Terms(**terms))[0].token
 
 
 def console(user: User, **options: Any) -> Client:

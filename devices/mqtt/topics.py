@@ -25,6 +25,11 @@ class Topic(NamedTuple):
         return f"{self.tenant}/devices/{self.uid}/{self.kind}"
 
 
+def is_name(text: str) -> bool:
+    """Whether a tenant or a device can be called so."""
+    return _NAME.fullmatch(text) is not None
+
+
 def build(tenant: str, uid: str, kind: str) -> str:
     """The topic of these parts, each of them checked."""
     _check_name("tenant", tenant)
