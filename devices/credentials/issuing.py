@@ -38,6 +38,13 @@ class Issued(NamedTuple):
     token: str
 
 
+class Given(NamedTuple):
+    """A token that a device has already, and until when it is good."""
+
+    token: str
+    expires_at: datetime | None = None
+
+
 class Terms(NamedTuple):
     """What holds for new credentials.
 
@@ -59,33 +66,38 @@ def issue(
     devices: Collection[Device],
     by: User | None,
     terms: Terms = ORDINARY,
-    tokens: Mapping[int, str] | None = None,
+    given: Mapping[int, Given] | None = None,
 ) -> list[Issued]:
-    """A new credential for each device; `tokens` are given ones by device, instead of new ones.
+    """A new credential for each device that nobody has deleted meanwhile.
 
-    Raises ValidationError, by field, if the terms or a device do not allow it.
+    `given` are tokens by device, instead of new ones. Raises ValidationError, by field, if the
+    terms or a device do not allow it.
     """
     _check(devices, terms)
-    locked = Device.objects.filter(pk__in=[device.pk for device in devices])
+    keys = [device.pk for device in devices]
+    locked = Device.objects.filter(pk__in=keys, deleted_at__isnull=True)
     # In one order, that of all who lock devices.
     owners = list(locked.order_by("pk").select_for_update(no_key=True))
     further = _further(owners, terms)
     former = _end_former(owners, terms.overlap)
-    given = tokens or {}
-    issued = [
-        Issued(
-            Credential(device=device, origin=terms.origin, created_by=by, digest=digest_of(token)),
-            token,
-        )
-        for device in owners
-        for token in [given.get(device.pk) or new_token()]
-    ]
-    for each in issued:
-        each.credential.expires_at = terms.expires_at
+    issued = [_made(device, by, terms, (given or {}).get(device.pk)) for device in owners]
     Credential.objects.bulk_create(each.credential for each in issued)
     _speak_for(issued, further)
     _tell_of_new(issued, former)
     return issued
+
+
+def _made(device: Device, by: User | None, terms: Terms, given: Given | None) -> Issued:
+    """A credential that is not written yet."""
+    token, expires_at = given or Given(new_token(), terms.expires_at)
+    credential = Credential(
+        device=device,
+        origin=terms.origin,
+        created_by=by,
+        digest=digest_of(token),
+        expires_at=expires_at,
+    )
+    return Issued(credential, token)
 
 
 @transaction.atomic
