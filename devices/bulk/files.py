@@ -1,10 +1,10 @@
-"""Files of devices, CSV and JSON: read row by row into fields, and written so that reading gives
-back exactly what was written."""
+"""Files of devices and of what they have, CSV and JSON: read row by row into fields, and devices
+written so that reading gives back exactly what was written."""
 
 import csv
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from io import StringIO
 from itertools import chain, islice
 from typing import Any, NamedTuple
@@ -44,7 +44,19 @@ class Row(NamedTuple):
     fault: str = ""
 
 
-def read_csv(raw: bytes) -> list[Row]:
+class Table(NamedTuple):
+    """What a CSV file may hold: its columns, those that it has to have, and what cells mean.
+
+    Of a file that `is_secret` nothing is told back, for its columns may be mixed up.
+    """
+
+    columns: Sequence[str]
+    needed: Sequence[str]
+    fields_of: Callable[[dict[str, str]], dict[str, Any]]
+    is_secret: bool = False
+
+
+def read_csv(raw: bytes, table: Table) -> list[Row]:
     """The rows of a CSV file in UTF-8 whose first line names the columns."""
     try:
         text = raw.decode("utf-8-sig")
@@ -52,8 +64,8 @@ def read_csv(raw: bytes) -> list[Row]:
         raise FileError(f"Byte {error.start} is not UTF-8. Save the file as UTF-8.") from error
     lines = csv_lines(text)
     _, columns = next(lines, (1, []))
-    check_columns(columns)
-    return limited(csv_row(line, columns, cells) for line, cells in lines)
+    check_columns(columns, table)
+    return limited(csv_row(line, columns, cells, table) for line, cells in lines)
 
 
 def read_json(elements: Any) -> list[Row]:
@@ -85,26 +97,34 @@ def csv_lines(text: str) -> Iterator[tuple[int, list[str]]]:
         raise FileError(f"Line {begins} is not CSV: {error}. Check its quotes.") from error
 
 
-def check_columns(columns: list[str]) -> None:
-    possible = f"Possible, separated by commas: {','.join(COLUMNS)}."
-    for column in columns:
-        if column not in COLUMNS:
-            raise FileError(f"There is no column “{column[:80]}” to set. {possible}")
+def check_columns(columns: list[str], table: Table) -> None:
+    possible = f"Possible, separated by commas: {','.join(table.columns)}."
+    for place, column in enumerate(columns, 1):
+        if column not in table.columns:
+            name = f"number {place}" if table.is_secret else f"“{column[:80]}” to set"
+            raise FileError(f"There is no column {name}. {possible}")
         if columns.count(column) > 1:
             raise FileError(f"There are two columns “{column}”. Remove one.")
-    if "device_uid" not in columns:
-        raise FileError(f"The first line has to name the columns, with device_uid. {possible}")
+    if not set(table.needed) <= set(columns):
+        needed = " and ".join(table.needed)
+        raise FileError(f"The first line has to name the columns, with {needed}. {possible}")
 
 
-def csv_row(line: int, columns: list[str], cells: list[str]) -> Row:
+def csv_row(line: int, columns: list[str], cells: list[str], table: Table) -> Row:
     if len(cells) != len(columns):
         fault = f"The row has {len(cells)} cells, the first line of the file {len(columns)}."
         return Row(line, {}, fault)
-    pairs = zip(columns, map(without_apostrophe, cells), strict=True)
-    fields = {column: value_of(column, cell) for column, cell in pairs}
+    return Row(line, table.fields_of(dict(zip(columns, cells, strict=True))))
+
+
+def device_fields(cells: dict[str, str]) -> dict[str, Any]:
+    fields = {name: value_of(name, without_apostrophe(cell)) for name, cell in cells.items()}
     if fields.get("tenant") == "":
         del fields["tenant"]  # One's own, or the one it has: as if there were no such column.
-    return Row(line, fields)
+    return fields
+
+
+DEVICES = Table(COLUMNS, ["device_uid"], device_fields)
 
 
 def value_of(column: str, cell: str) -> Any:

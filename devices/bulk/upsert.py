@@ -3,29 +3,19 @@
 Rows are checked one by one; the database is asked and told about all of them together.
 """
 
-from collections.abc import Iterator
 from typing import Any
 
-from django.db import DatabaseError, transaction
-from psycopg.errors import DeadlockDetected, ForeignKeyViolation, UniqueViolation
+from django.db import transaction
 from rest_framework import serializers
-from rest_framework.exceptions import ErrorDetail, ValidationError
+from rest_framework.exceptions import ValidationError
 
-from accounts.conflicts import Conflict
 from accounts.fields import no_such_tenant
 from accounts.models import Tenant, User
 from devices.bulk.files import CHUNK, COLUMNS, Row
 from devices.bulk.report import Outcome, Report, Result
+from devices.bulk.rows import Values, checks, fault, in_attempts, uid_of
 from devices.models import TAKEN, BrokerChange, Device, DeviceType
 from devices.serializers import NO_TENANT, NO_TYPE, DeviceSerializer
-
-LONGEST_UID = 128
-BUSY = "Others are changing devices of the file right now. Send it again in a moment."
-MEANWHILE = UniqueViolation, ForeignKeyViolation, DeadlockDetected
-"""Faults that come of what others do at the same time."""
-ATTEMPTS = 2
-
-Values = dict[str, Any]
 
 
 class DeviceRowSerializer(DeviceSerializer):
@@ -53,14 +43,7 @@ def import_devices(user: User, rows: list[Row], *, is_dry_run: bool) -> Report:
     A field that a row does not have stays as it is. Nothing is written in a dry run, nor if a
     single row has an error.
     """
-    for _ in range(ATTEMPTS):
-        try:
-            return _import(user, rows, is_dry_run)
-        except DatabaseError as error:
-            # A device announced itself, or a type was deleted. The next attempt sees it.
-            if not isinstance(error.__cause__, MEANWHILE):
-                raise
-    raise Conflict(BUSY)
+    return in_attempts(lambda: _import(user, rows, is_dry_run))
 
 
 @transaction.atomic
@@ -89,7 +72,7 @@ class Plan:
 
     def make(self, rows: list[Row], *, is_locking: bool) -> list[Result]:
         """What becomes of each row. `is_locking`: nobody changes those devices until it is done."""
-        checked = list(checks(rows))
+        checked = list(checks(rows, DeviceRowSerializer()))
         uids = [values["device_uid"] for _, values in checked if isinstance(values, dict)]
         found = Device.objects.visible_to(self.user).filter(device_uid__in=uids).order_by("pk")
         devices = found.select_for_update(no_key=True) if is_locking else found
@@ -168,26 +151,3 @@ class Plan:
             if found := self.types.get((owner, name)):
                 return found
         raise fault("type", "does_not_exist", NO_TYPE.format(tenant=tenant.slug, name=name))
-
-
-def checks(rows: list[Row]) -> Iterator[tuple[Row, Values | ValidationError]]:
-    """Each row with its fields as the database keeps them, or with what is wrong with them."""
-    # Optimization: one serializer for all rows; to make one costs more than the checks.
-    serializer = DeviceRowSerializer()
-    for row in rows:
-        try:
-            if row.fault:
-                raise ValidationError(row.fault)
-            yield row, serializer.run_validation(row.fields)
-        except ValidationError as error:
-            yield row, error
-
-
-def uid_of(row: Row) -> str:
-    """The uid as the row has it, if that is a text."""
-    uid = row.fields.get("device_uid", "") if isinstance(row.fields, dict) else ""
-    return uid[:LONGEST_UID] if isinstance(uid, str) else ""
-
-
-def fault(name: str, code: str, detail: str) -> ValidationError:
-    return ValidationError({name: [ErrorDetail(detail, code)]})

@@ -17,7 +17,15 @@ from accounts.faults import TooLarge
 from accounts.files import file
 from accounts.rest import ByRole, FileNegotiation, QueryParameters, person
 from devices.bulk.examples import CSV_EXPORTED, CSV_FILE, JSON_EXPORTED, JSON_FILE, REFUSED, REPORT
-from devices.bulk.files import LARGEST_FILE, Row, read_csv, read_json, write_csv, write_json
+from devices.bulk.files import (
+    DEVICES,
+    LARGEST_FILE,
+    Row,
+    read_csv,
+    read_json,
+    write_csv,
+    write_json,
+)
 from devices.bulk.report import RefusalSerializer, Refused, ReportSerializer
 from devices.bulk.upsert import DeviceRowSerializer, import_devices
 from devices.filters import DeviceFilters
@@ -29,7 +37,7 @@ PROBLEM = "application/problem+json"
 
 
 class CSVParser(BaseParser):
-    """The rows of a CSV file."""
+    """The rows of a CSV file; of devices, unless a view says by its `table` of what."""
 
     media_type = CSV
 
@@ -42,7 +50,7 @@ class CSVParser(BaseParser):
         raw = stream.read(LARGEST_FILE + 1)
         if len(raw) > LARGEST_FILE:
             raise TooLarge(LARGEST_FILE)
-        return read_csv(raw)
+        return read_csv(raw, getattr((parser_context or {}).get("view"), "table", DEVICES))
 
 
 class MayImport(ByRole):

@@ -8,7 +8,8 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection, connections, transaction
 
 from devices.bulk.files import Row
-from devices.bulk.upsert import ATTEMPTS, BUSY, Plan, import_devices
+from devices.bulk.rows import ATTEMPTS, BUSY
+from devices.bulk.upsert import Plan, import_devices
 from devices.models import TAKEN, Device, DeviceType
 from tests import cast as people
 from tests.devices.bulk.conftest import send

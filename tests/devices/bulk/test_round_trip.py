@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from devices.bulk.files import COLUMNS, cells_of, csv_text, read_csv
+from devices.bulk.files import COLUMNS, DEVICES, cells_of, csv_text, read_csv
 from devices.models import Device
 from tests import cast as people
 from tests.devices.bulk.conftest import exported, rows, send
@@ -37,7 +37,7 @@ FORMULAS = [
 @example(name="'=", kind="''", labels={}, on=False)
 def test_every_cell_survives(name, kind, labels, on):
     file = csv_text([COLUMNS, cells_of(("-d", name, "t0", kind, on, labels))])
-    (row,) = read_csv(file)
+    (row,) = read_csv(file, DEVICES)
     assert list(row.fields) == COLUMNS
     assert tuple(row.fields.values()) == ("-d", name, "t0", kind or None, on, labels)
 
