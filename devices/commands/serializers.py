@@ -105,21 +105,14 @@ class OrderSerializer(StrictFields):
         return Order(given["cmd"], given.get("params") or {}, life)
 
 
-@extend_schema_serializer(
-    examples=[
-        OpenApiExample("To devices with a label", examples.TO_LABELS, request_only=True),
-        OpenApiExample("To some devices", examples.TO_NAMED, request_only=True),
-        OpenApiExample("To all of a tenant", examples.TO_ALL, request_only=True),
-    ]
-)
-class OrderToManySerializer(OrderSerializer):
-    """What many devices of a tenant shall do, and which: one of three ways to choose them."""
+class TargetSerializer(StrictFields):
+    """Which devices of a tenant are meant: one of three ways to choose them."""
 
     device_uids = serializers.ListField(
         child=UidField(max_length=UID_LENGTH),
         required=False,
         allow_empty=False,
-        help_text="These. With one that is not there, nothing is sent.",
+        help_text="These. With one that is not there, nothing is done.",
     )
     labels = LabelsField(
         required=False,
@@ -157,6 +150,17 @@ class OrderToManySerializer(OrderSerializer):
     @property
     def target(self) -> dict[str, Any]:
         return {name: self.validated_data[name] for name in TARGETS if name in self.validated_data}
+
+
+@extend_schema_serializer(
+    examples=[
+        OpenApiExample("To devices with a label", examples.TO_LABELS, request_only=True),
+        OpenApiExample("To some devices", examples.TO_NAMED, request_only=True),
+        OpenApiExample("To all of a tenant", examples.TO_ALL, request_only=True),
+    ]
+)
+class OrderToManySerializer(OrderSerializer, TargetSerializer):
+    """What many devices of a tenant shall do, and which: one of three ways to choose them."""
 
 
 class SendQuery(QueryParameters):
