@@ -6,6 +6,12 @@ READING = {
     "ts": "2026-01-14T12:00:00.250000+00:00",
     "msg_id": "1042",
 }
+SENT = {"msg_id": "boot7:1042", "ts": 1768392000.25, "temp": 21.5, "hum": 40.2}
+SENT_MANY = [
+    {"msg_id": "boot7:1043", "ts": 1768392060, "temp": 21.6},
+    {"msg_id": "boot7:1044", "ts": 1768392120, "temp": 21.7},
+]
+TAKEN = {"stored": 2, "duplicate": 1, "rejected": 0}
 LATEST = {
     "hum": {"value": 40.2, "ts": "2026-01-14T12:00:00+00:00"},
     "temp": {"value": 21.5, "ts": "2026-01-14T12:00:00+00:00"},

@@ -1,8 +1,8 @@
 """Stores messages for good: exactly once, in batches, each in one transaction.
 
-The one write behind every door (MQTT, replay). Its three outcomes: what can be stored is stored or
-known already; what never can be is kept as a `RejectedMessage`; and if the database cannot now, an
-error says so (`devices/daemon/faults.py`) and nothing of the batch has happened.
+The one write behind every door (MQTT, HTTP, replay). Its three outcomes: what can be stored is
+stored or known already; what never can be is kept as a `RejectedMessage`; and if the database
+cannot now, an error says so (`devices/daemon/faults.py`) and nothing of the batch has happened.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -33,6 +33,7 @@ KEPT_PAYLOADS = 4
 NOT_SENT = "No command {id} was sent to this device."
 
 Keep = Callable[[Sequence[Incoming]], None]
+Begin = Callable[[], None]
 
 
 class Tally(NamedTuple):
@@ -88,14 +89,20 @@ class Batch:
 
     A part is one transaction, and safe to repeat. What was learnt about a message stays: one found
     at fault is not tried again, however often the database has to be waited for. `keep` gets the
-    rejected messages of a part in its transaction.
+    rejected messages of a part in its transaction, in which `begin` is called first.
     """
 
-    def __init__(self, messages: Iterable[Incoming], keep: Keep = keep_rejected) -> None:
+    def __init__(
+        self,
+        messages: Iterable[Incoming],
+        keep: Keep = keep_rejected,
+        begin: Begin = lambda: None,
+    ) -> None:
         self.tally = Tally()
         self._messages = list(messages)
         self._parts = [range(len(self._messages))]
         self._keep = keep
+        self._begin = begin
         self._tells = True
 
     @property
@@ -127,6 +134,7 @@ class Batch:
     def _store(self, messages: list[Incoming]) -> Tally:
         devices = _devices_of(messages)
         with transaction.atomic():
+            self._begin()
             admitted = _known_commands(_admitted(messages, devices), devices)
             everyone = list(admitted)
             rows = insert.unique_rows(admitted, devices)
@@ -166,9 +174,11 @@ class Batch:
         }
 
 
-def store(messages: Iterable[Incoming], keep: Keep = keep_rejected) -> Tally:
+def store(
+    messages: Iterable[Incoming], keep: Keep = keep_rejected, begin: Begin = lambda: None
+) -> Tally:
     """Store `messages`; once this returns, they are (or will be with the caller's transaction)."""
-    batch = Batch(messages, keep)
+    batch = Batch(messages, keep, begin)
     while not batch.is_stored:
         batch.store_part()
     return batch.tally

@@ -44,6 +44,14 @@ class ReadingSerializer(serializers.Serializer):
     msg_id = serializers.CharField(max_length=MSG_ID_LENGTH)
 
 
+class TakenSerializer(serializers.Serializer):
+    """What became of a message, in readings."""
+
+    stored = serializers.IntegerField()
+    duplicate = serializers.IntegerField(help_text="Known before.")
+    rejected = serializers.IntegerField(help_text="0, or the answer is 422.")
+
+
 class TimeRange(QueryParameters):
     """`from` (included) and `to` (not included)."""
 

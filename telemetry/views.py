@@ -1,7 +1,7 @@
 """Readings over the API."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 import orjson
@@ -13,6 +13,7 @@ from rest_framework.exceptions import NotFound
 from rest_framework.generics import GenericAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.status import HTTP_200_OK, HTTP_201_CREATED
 from rest_framework.viewsets import GenericViewSet
 
 from accounts.conflicts import Conflict
@@ -25,8 +26,11 @@ from accounts.rest import (
     nothing_in,
     person,
 )
+from devices.credentials.authenticating import Account
 from devices.models import Device
 from telemetry import examples, export
+from telemetry.decode import MAX_READINGS
+from telemetry.door import DeviceAuthentication, FromDevice, body_of, take
 from telemetry.history import History, Place
 from telemetry.models import RejectedMessage, RejectedMessageQuerySet, Telemetry
 from telemetry.replay import replay
@@ -44,6 +48,7 @@ from telemetry.serializers import (
     ReplayedSerializer,
     SeriesQuery,
     SeriesSerializer,
+    TakenSerializer,
 )
 from telemetry.series import series
 
@@ -59,15 +64,46 @@ LATEST = {
     "type": "object",
     "additionalProperties": {"type": "object", "properties": VALUE, "required": list(VALUE)},
 }
+OF_DEVICE = {
+    "type": "object",
+    "properties": {
+        "msg_id": {
+            "type": ["string", "integer"],
+            "description": "Names the message, so that one that comes again is one reading.",
+        },
+        "ts": {
+            "type": ["number", "string"],
+            "description": "When it was measured: seconds or milliseconds since 1970, or ISO 8601. "
+            "Left out: when it came.",
+        },
+    },
+    "additionalProperties": True,
+}
+MESSAGE = {"anyOf": [OF_DEVICE, {"type": "array", "items": OF_DEVICE, "maxItems": MAX_READINGS}]}
 
 
 class ReadingsView(GenericAPIView):
-    """The readings of one device, the newest first."""
+    """The readings of one device: people read them, and the device sends them."""
 
     queryset = Telemetry.objects.all()
     serializer_class = ReadingSerializer
     filter_backends = []
     page_limit = 100
+
+    @property
+    def is_at_door(self) -> bool:
+        """Whether somebody sends readings: people never do, and devices nothing else."""
+        request = getattr(self, "request", None)
+        return bool(request and request.method == "POST")
+
+    def get_authenticators(self) -> Any:
+        return [DeviceAuthentication()] if self.is_at_door else super().get_authenticators()
+
+    def get_permissions(self) -> Any:
+        return [FromDevice()] if self.is_at_door else super().get_permissions()
+
+    def get_content_negotiator(self) -> Any:
+        return FileNegotiation() if self.is_at_door else super().get_content_negotiator()
 
     @extend_schema(
         summary="List readings",
@@ -94,6 +130,31 @@ class ReadingsView(GenericAPIView):
             raise NotFound(NO_DEVICE) from error
         rows = pages.end(page.rows, is_cut=page.is_cut)
         return self.get_paginated_response(json_array(rows))
+
+    @extend_schema(
+        operation_id="telemetry_send",
+        summary="Send readings",
+        request={"application/json": MESSAGE},
+        responses={201: TakenSerializer, 200: TakenSerializer},
+        examples=[
+            OpenApiExample("One", examples.SENT, request_only=True),
+            OpenApiExample("Several", examples.SENT_MANY, request_only=True),
+            OpenApiExample("Of three, one again", examples.TAKEN, response_only=True),
+        ],
+    )
+    def post(self, request: Request, device_uid: str) -> Response:
+        """From a device, with its own token: the body is what it would publish over MQTT.
+
+        What the body says of its type does not matter. The answer comes after the commit: 201 if
+        anything was stored, 200 if all of it was known before by its `msg_id`. A message that can
+        never be stored is kept with its reason, which is the `code` of a 422: do not send it again.
+        After 503, or no answer, send the same again. 401 if the token is not of this device, nor of
+        a gateway for it (by HTTP Basic, with the gateway's uid), or it is disabled; 411 without
+        Content-Length; 413 for more than four times `MAX_PAYLOAD`; 415 if it is compressed.
+        """
+        QueryParameters.read(request)
+        tally = take(cast(Account, request.auth), device_uid, body_of(request))
+        return Response(tally._asdict(), HTTP_201_CREATED if tally.stored else HTTP_200_OK)
 
 
 def place(cursor: Any) -> Place | None:

@@ -28,6 +28,23 @@ class TokenScheme(OpenApiAuthenticationExtension):
         return {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
 
 
+class DeviceTokenScheme(OpenApiAuthenticationExtension):
+    """How a device sends its token, in either way."""
+
+    target_class = "telemetry.door.DeviceAuthentication"
+    name = ["device", "device_basic"]
+
+    def get_security_definition(self, auto_schema: AutoSchema) -> list[dict[str, Any]]:
+        basic = "The uid of the device, or of a gateway for it, and the token."
+        return [
+            {"type": "http", "scheme": "bearer", "description": "The token of the device."},
+            {"type": "http", "scheme": "basic", "description": basic},
+        ]
+
+    def get_security_requirement(self, auto_schema: AutoSchema) -> list[dict[str, list[Any]]]:
+        return [{name: []} for name in self.name]
+
+
 class FaultSerializer(serializers.Serializer):
     field = serializers.CharField(help_text="As in `labels.site`; empty: the whole of it.")
     code = serializers.CharField()

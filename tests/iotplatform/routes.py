@@ -13,7 +13,7 @@ WITHOUT_TABLE = "admin/"
 
 # Whoever has at least this role may. With a minus there is nothing of the kind: whoever could do it
 # elsewhere (the role after the minus, or everybody who is logged in) hears that, 405, and others
-# that they may not, 403.
+# that they may not, 403. What is for a device and its token is for no person: 401.
 TABLE = """
                                    GET       POST       PUT  PATCH      DELETE     OPTIONS
 /auth/login                        -anyone   anyone     -anyone -anyone -anyone    anyone
@@ -43,7 +43,7 @@ TABLE = """
 /rejected/<pk>                     operator  -operator  -    -operator  -staff     operator
 /rejected/<pk>/replay              -operator operator   -    -operator  -staff     operator
 /rejected/<pk>/resolve             -operator operator   -    -operator  -staff     operator
-/telemetry/<device_uid>            viewer    -staff     -    -staff     -staff     viewer
+/telemetry/<device_uid>            viewer    device     -    -staff     -staff     viewer
 /telemetry/<device_uid>/latest     viewer    -staff     -    -staff     -staff     viewer
 /telemetry/<device_uid>/keys       viewer    -staff     -    -staff     -staff     viewer
 /telemetry/<device_uid>/series     viewer    -staff     -    -staff     -staff     viewer

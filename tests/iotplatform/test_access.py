@@ -10,6 +10,7 @@ from django.db import transaction
 from accounts.models import Role, Tenant
 from accounts.tokens import pair_for
 from devices.models import DeviceType
+from telemetry.door import CHALLENGE
 from tests import cast as people
 from tests.iotplatform.routes import Right, id_in, rights, routes
 
@@ -18,6 +19,7 @@ RANK = {
     "anonymous": 0, "disabled": 0, "viewer": 1, "operator": 2, "admin": 3, "stranger": 3, "staff": 4
 }  # fmt: skip
 NEEDED = {"anyone": 0, **RANK}
+CHALLENGES = ('Bearer realm="api"', CHALLENGE)
 OF_OTHERS = ("/", "/schema", "/docs")
 """What these refuse is refused in their own form."""
 
@@ -78,6 +80,8 @@ def body(world: SimpleNamespace, route: str, actor: str) -> Any:
 
 def expected(right: Right, actor: str, *, is_of_t0: bool) -> str:
     """The kind of answer, as `said` writes it."""
+    if right.role == "device":
+        return "401"
     if RANK[actor] < NEEDED[right.role]:
         return "403" if RANK[actor] else "401"
     if not right.is_offered:
@@ -106,7 +110,7 @@ def check_problem(answer: Any, method: str) -> None:
     """An error has its one shape, and the header that belongs to it."""
     assert answer["Content-Type"] == "application/problem+json"
     assert method == "HEAD" or answer.json()["status"] == answer.status_code
-    assert answer.status_code != 401 or answer["WWW-Authenticate"] == 'Bearer realm="api"'
+    assert answer.status_code != 401 or answer["WWW-Authenticate"] in CHALLENGES
     assert answer.status_code != 405 or method not in answer["Allow"].split(", ")
 
 
