@@ -19,6 +19,8 @@ urlpatterns = [
     path("", include("accounts.urls")),
     path("", RedirectView.as_view(pattern_name="admin:index")),
     path("healthz", healthz),
+    # Found here by people; EMQX itself comes by a shorter way (devices/brokers/emqx/middleware.py).
+    path("", include("devices.brokers.emqx.urls")),
     # Django's “view on site” looks a row up by its id alone, unseen by `visible_to`; a reading's id
     # it would look for in every partition. Nothing of ours has a page there.
     re_path("^admin/r/", page_not_found, {"exception": Http404()}),
