@@ -50,6 +50,8 @@ TABLE = """
 /telemetry/<device_uid>/export     viewer    -staff     -    -staff     -staff     viewer
 /schema                            anyone    -anyone    -anyone -anyone -anyone    anyone
 /docs                              anyone    -anyone    -anyone -anyone -anyone    -anyone
+/internal/mqtt/auth                anyone    anyone     anyone  anyone  anyone     anyone
+/internal/mqtt/acl                 anyone    anyone     anyone  anyone  anyone     anyone
 /healthz                           anyone    -anyone    -anyone -anyone -anyone    -anyone
 /                                  anyone    anyone     anyone  anyone  anyone     anyone
 """
