@@ -4,6 +4,7 @@ In one transaction with the word to the broker (`BrokerChange`), so that neither
 other.
 """
 
+from collections import defaultdict
 from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
@@ -19,6 +20,7 @@ from devices.credentials.tokens import digest_of, new_token
 from devices.daemon.services import is_reserved
 from devices.models import BrokerChange, Credential, CredentialQuerySet, Device, Origin
 
+THROUGH: Any = Credential.gateway_for.through
 AT_ONCE = timedelta(0)
 LONGEST_OVERLAP = timedelta(days=30)
 RESERVED = "{uid} is a client id of the platform itself. Give the device another uid."
@@ -135,11 +137,13 @@ def _further(owners: Collection[Device], terms: Terms) -> dict[int, list[int]]:
     """Device → the further devices that its new credential is for."""
     if terms.gateway_for is not None:
         return {owner.pk: [each.pk for each in terms.gateway_for] for owner in owners}
-    newest: dict[int, Credential] = {}
     former = Credential.objects.filter(device__in=owners, revoked_at__isnull=True)
-    for credential in former.order_by("pk").prefetch_related("gateway_for"):
-        newest[credential.device_id] = credential
-    return {pk: [each.pk for each in last.gateway_for.all()] for pk, last in newest.items()}
+    newest = former.order_by("device_id", "-pk").distinct("device_id").values("pk")
+    links = THROUGH.objects.filter(credential__in=newest)
+    further: dict[int, list[int]] = defaultdict(list)
+    for owner, device in links.values_list("credential__device", "device"):
+        further[owner].append(device)
+    return further
 
 
 def _end_former(owners: Collection[Device], overlap: timedelta) -> set[int]:
@@ -156,9 +160,8 @@ def _end_former(owners: Collection[Device], overlap: timedelta) -> set[int]:
 
 
 def _speak_for(issued: Collection[Issued], further: Mapping[int, list[int]]) -> None:
-    through: Any = Credential.gateway_for.through
-    through.objects.bulk_create(
-        through(credential_id=each.credential.pk, device_id=device)
+    THROUGH.objects.bulk_create(
+        THROUGH(credential_id=each.credential.pk, device_id=device)
         for each in issued
         for device in further.get(each.credential.device_id, ())
     )
