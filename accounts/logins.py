@@ -117,7 +117,7 @@ def _wait(account: str, address: str, now: datetime) -> timedelta:
     of_both = attempts.filter(account=account, address=address)
     wait = max(
         of_both.wait(*FROM_ONE_ADDRESS_FOR_ONE_ACCOUNT, now),
-        attempts.filter(address=address).wait(*FROM_ONE_ADDRESS, now),
+        attempts.with_passwords().filter(address=address).wait(*FROM_ONE_ADDRESS, now),
     )
     elsewhere = attempts.filter(account=account).wait(*FOR_ONE_ACCOUNT, now)
     is_longer = elsewhere > wait

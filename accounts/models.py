@@ -169,6 +169,13 @@ class LoginAttemptQuerySet(models.QuerySet["LoginAttempt"]):
             return timedelta()
         return LoginAttempt.MOMENT if last.succeeded is None else last.at + window - now
 
+    def with_passwords(self) -> "LoginAttemptQuerySet":
+        """Those of people; keys of devices that fail shut nobody out."""
+        return self.exclude(account__startswith=LoginAttempt.KEYS)
+
+    def with_keys(self) -> "LoginAttemptQuerySet":
+        return self.filter(account__startswith=LoginAttempt.KEYS)
+
     def known(self, now: datetime) -> "LoginAttemptQuerySet":
         """Those by which an address is known to an account."""
         return self.filter(succeeded=True, at__gt=now - LoginAttempt.KNOWN_FOR)
@@ -180,7 +187,8 @@ class LoginAttemptQuerySet(models.QuerySet["LoginAttempt"]):
 
 
 class LoginAttempt(models.Model):
-    """A password that was tried, as `accounts/logins.py` counts them."""
+    """A password that was tried, as `accounts/logins.py` counts them, or an enrolment key that was
+    none (`devices/enrolment/failures.py`)."""
 
     KNOWN_FOR = timedelta(days=30)
     """How long an address is known to an account that logged in from there."""
@@ -188,6 +196,8 @@ class LoginAttempt(models.Model):
     """After that, whoever was checking the password is gone."""
     MOMENT = timedelta(seconds=1)
     """How soon to try again where others are checked."""
+    KEYS = "key:"
+    """How the account of an attempt with an enrolment key begins."""
 
     account = models.CharField(
         max_length=64,

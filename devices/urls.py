@@ -14,6 +14,7 @@ router.register("device-types", views.DeviceTypeViewSet, basename="device-type")
 urlpatterns = [
     *router.urls,
     path("", include("devices.commands.urls")),
+    path("", include("devices.enrolment.urls")),
     path("", include("devices.credentials.urls")),
     re_path("^import/devices/?$", ImportView.as_view(), name="import-devices"),
     re_path("^export/devices/?$", ExportView.as_view(), name="export-devices"),

@@ -1,0 +1,62 @@
+"""Keys that devices enrol with, as people make and revoke them over API and console."""
+
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from django.contrib.admin.models import ADDITION, CHANGE
+from django.db import models, transaction
+from django.utils import timezone
+
+from accounts.history import record
+from accounts.models import User
+from devices.credentials.tokens import digest_of, new_token
+from devices.models import EnrolmentKey
+
+IN_THE_PAST = "Choose a time that is still to come. To end a key, revoke it."
+FEWER_THAN_CAME = "{uses} devices have enrolled with it. Choose at least as many."
+
+
+class KeyState(models.TextChoices):
+    """What a key is good for. One that is used up still is for the devices that it brought."""
+
+    USABLE = "usable", "Usable"
+    USED_UP = "used_up", "Used up"
+    EXPIRED = "expired", "Expired"
+    REVOKED = "revoked", "Revoked"
+
+
+class Made(NamedTuple):
+    """A new key with its `secret`, which nobody can be shown again."""
+
+    key: EnrolmentKey
+    secret: str
+
+
+def state_of(key: EnrolmentKey, now: datetime | None = None) -> KeyState:
+    if key.revoked_at:
+        return KeyState.REVOKED
+    if key.expires_at <= (now or timezone.now()):
+        return KeyState.EXPIRED
+    return KeyState.USED_UP if key.uses >= key.quota else KeyState.USABLE
+
+
+@transaction.atomic
+def make(by: User, **fields: Any) -> Made:
+    """A new key: its tenant, type, name, quota and end are `fields`."""
+    secret = new_token()
+    key = EnrolmentKey.objects.create(digest=digest_of(secret), created_by=by, **fields)
+    record(by, ADDITION, key)
+    return Made(key, secret)
+
+
+@transaction.atomic
+def revoke(key: EnrolmentKey, by: User) -> bool:
+    """No device enrols with it from now on; those that have keep their credentials.
+
+    False if somebody had revoked it before.
+    """
+    open_ones = EnrolmentKey.objects.filter(pk=key.pk, revoked_at__isnull=True)
+    if not open_ones.update(revoked_at=timezone.now()):
+        return False
+    record(by, CHANGE, key, ["revoked_at"])
+    return True
