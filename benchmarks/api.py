@@ -37,13 +37,14 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 class Run(NamedTuple):
-    """Requests a second; latencies in seconds; seconds of CPU a request."""
+    """Requests a second; latencies in seconds; seconds of CPU a request; requests in all."""
 
     rate: float
     median: float
     p99: float
     server: float
     database: float
+    answered: int
 
 
 class Side:
@@ -73,6 +74,7 @@ class Side:
             seen.p99,
             (self._process.cpu_seconds() - server) / seen.answered,
             (self._database_seconds() - database) / seen.answered,
+            seen.answered,
         )
 
     def _database_seconds(self) -> float:

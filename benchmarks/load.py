@@ -43,8 +43,14 @@ def get(path: str, token: str, length: int) -> Request:
     return Request("\r\n".join(lines).encode(), length)
 
 
+def post(path: str, token: str, body: bytes, length: int) -> Request:
+    lines = (f"POST {path} HTTP/1.1", "Host: 127.0.0.1", f"Authorization: Bearer {token}")
+    lines += ("Content-Type: application/json", f"Content-Length: {len(body)}", "", "")
+    return Request("\r\n".join(lines).encode() + body, length)
+
+
 def measure(port: int, requests: Sequence[Request], connections: int, seconds: float) -> Load:
-    """Sends `requests` in turn; raises unless every answer is a 200 of its length."""
+    """Sends `requests` in turn; raises unless every answer is a 200 or 201 of its length."""
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=spawn) as pool:
         return pool.submit(run, port, requests, connections, seconds).result()
@@ -130,12 +136,12 @@ class Client(asyncio.Protocol):
 
 
 def body_length(answer: bytearray) -> int | None:
-    """Bytes in the body of `answer`, or None while it is incomplete. ValueError if it is no 200."""
+    """Bytes in the body of `answer`, or None while it is incomplete. ValueError if it failed."""
     end = answer.find(HEADER_END)
     if end < 0:
         return None
-    if not answer.startswith(b"HTTP/1.1 200 "):
-        raise ValueError("Not a 200")
+    if not answer.startswith((b"HTTP/1.1 200 ", b"HTTP/1.1 201 ")):
+        raise ValueError("Neither 200 nor 201")
     body = end + len(HEADER_END)
     head = bytes(answer[: end + 2]).lower()
     if (at := head.find(LENGTH)) >= 0:

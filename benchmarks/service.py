@@ -54,6 +54,10 @@ class Service:
     def get(self, path: str, token: str) -> bytes:
         return self._request("GET", path, None, {"Authorization": f"Bearer {token}"})
 
+    def post(self, path: str, body: str, token: str) -> bytes:
+        head = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+        return self._request("POST", path, body, head)
+
     def count_lines(self, path: str, token: str) -> int:
         """Reads an answer of any size, and keeps none of it."""
         with self._answer("GET", path, None, {"Authorization": f"Bearer {token}"}) as response:
@@ -72,7 +76,7 @@ class Service:
         with closing(connection):
             connection.request(method, path, body, head)
             response = connection.getresponse()
-            if response.status != http.client.OK:
+            if response.status not in (http.client.OK, http.client.CREATED):
                 raise RuntimeError(
                     f"{method} {path} of {self.name}: {response.status} {response.read(500)!r}\n"
                     f"{self._log.read_text()[-2000:]}"
