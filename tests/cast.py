@@ -13,6 +13,7 @@ from rest_framework_simplejwt.tokens import AccessToken
 from accounts.models import Role, Tenant, User
 from devices.commands.sending import Order, send, send_to_many
 from devices.credentials.issuing import Terms, issue
+from devices.enrolment.keys import Made, make
 from devices.models import Command, CommandBatch, Device, DeviceState
 from telemetry import partitions
 from telemetry.models import RejectedMessage, Telemetry
@@ -106,6 +107,12 @@ def batch(tenant: Tenant, by: User | None = None, cmd: str = "reboot") -> Comman
 def token(device: Device, by: User | None = None, **terms: Any) -> str:
     """The token of a new credential of a device; `terms` are those of `issuing.Terms`."""
     return issue([device], by, Terms(**terms))[0].token
+
+
+def enrolment_key(tenant: Tenant, by: User, **fields: Any) -> Made:
+    """A key of a tenant for ten devices, unless `fields` say otherwise."""
+    usual = {"name": "Lot 7", "quota": 10, "expires_at": timezone.now() + timedelta(days=1)}
+    return make(by, tenant=tenant, **usual | fields)
 
 
 def console(user: User, **options: Any) -> Client:

@@ -29,6 +29,11 @@ TABLE = """
 /devices/<device_uid>              viewer    -operator  -    operator   operator   viewer
 /devices/<device_uid>/command      -viewer   operator   -    -operator  -staff     viewer
 /devices/<device_uid>/commands     viewer    -operator  -    -operator  -staff     viewer
+/devices/<device_uid>/credentials  operator  operator   -    -operator  -staff     operator
+/devices/<device_uid>/credentials/<id> \
+                                   operator  -operator  -    -operator  operator   operator
+/devices/<device_uid>/access       operator  -operator  -    -operator  -staff     operator
+/credentials                       -operator operator   -    -operator  -staff     operator
 /commands                          viewer    operator   -    -operator  -staff     viewer
 /commands/<id>                     viewer    -operator  -    -operator  -staff     viewer
 /commands/<id>/cancel              -viewer   operator   -    -operator  -staff     viewer
@@ -37,7 +42,12 @@ TABLE = """
 /command-batches/<id>/cancel       -viewer   operator   -    -operator  -staff     viewer
 /device-types                      viewer    admin      -    -admin     -admin     viewer
 /device-types/<id>                 viewer    -admin     -    admin      admin      viewer
+/enroll                            -anyone   anyone     -anyone -anyone -anyone    anyone
+/enrolment-keys                    admin     admin      -    -admin     -admin     admin
+/enrolment-keys/<id>               admin     -admin     -    admin      admin      admin
+/enrolment-keys/<id>/devices       admin     -admin     -    -admin     -admin     admin
 /import/devices                    -         operator   -    -operator  -operator  viewer
+/import/credentials                -operator operator   -    -operator  -staff     operator
 /export/devices                    viewer    -operator  -    -operator  -operator  viewer
 /rejected                          operator  -operator  -    -operator  -staff     operator
 /rejected/<pk>                     operator  -operator  -    -operator  -staff     operator
@@ -91,4 +101,8 @@ def id_in(world: Any, route: str) -> Any:
     """What stands for <id> in a route, of a world with one of each kind."""
     if route.startswith("/device-types"):
         return world.kind.pk
+    if route.startswith("/enrolment-keys"):
+        return world.key.pk
+    if route.endswith("/credentials/<id>"):
+        return world.credential.pk
     return world.batch.pk if route.startswith("/command-batches") else world.command.id

@@ -37,6 +37,10 @@ def world(cast: SimpleNamespace, settings: Any) -> SimpleNamespace:
     cast.refresh_token = pair_for(cast.viewer)["refresh_token"]
     cast.command = people.command(cast.device)
     cast.batch = people.batch(cast.t0)
+    people.token(cast.device)
+    cast.credential = cast.device.credentials.get()
+    settings.ENROLMENT = True
+    cast.key, cast.secret = people.enrolment_key(cast.t0, cast.admin)
     Tenant.objects.create(slug="empty", name="Empty")
     return cast
 
@@ -74,7 +78,11 @@ def body(world: SimpleNamespace, route: str, actor: str) -> Any:
         "/device-types": {"name": "new"},
         "/devices/<device_uid>/command": {"cmd": "reboot"},
         "/commands": {"cmd": "reboot", "all": True} | of_t0,
+        "/enroll": {"key": world.secret, "device_uid": "new"},
+        "/enrolment-keys": {"name": "new", "quota": 1, "expires_at": "9999-01-01"} | of_t0,
         "/import/devices": [{"device_uid": "foreign-01"}] if actor == "staff" else [],
+        "/credentials": {"all": True} | of_t0,
+        "/import/credentials": [],
     }.get(route, {})
 
 

@@ -17,7 +17,7 @@ from tests.iotplatform.routes import id_in, rights
 
 PAGE = {"Accept": "text/html"}
 UID = "a.b-c:d_1.json"
-OTHERS = re.compile("/|/healthz|/schema|/docs|/export/.*|.*/export")
+OTHERS = re.compile("/|/healthz|/schema|/docs|/export/.*|.*/export|/credentials")
 """Pages of their own, and files to be saved, which no browser shows."""
 PAGES = [route for route in rights() if not OTHERS.fullmatch(route)]
 """Of some there is nothing but the form for a POST."""
@@ -33,6 +33,9 @@ def world(cast: SimpleNamespace) -> SimpleNamespace:
     cast.message = people.rejected(cast.t0, b'{"temp": 1}', device_uid=UID)
     cast.command = people.command(cast.device)
     cast.batch = people.batch(cast.t0)
+    cast.key = people.enrolment_key(cast.t0, cast.admin).key
+    people.token(cast.device)
+    cast.credential = cast.device.credentials.get()
     return cast
 
 
@@ -104,6 +107,7 @@ def form_of(page: Any) -> Any:
         ("/tenants", {"slug": "x.y", "name": "X"}),
         ("/auth/logout", {"refresh_token": "none"}),
         ("/rejected/<pk>/resolve", {}),
+        ("/enrolment-keys", {"name": "x.y", "quota": 1, "expires_at": "9999-01-01"}),
         ("/devices/<device_uid>/command", {"cmd": "reboot"}),
         ("/commands", {"cmd": "reboot", "device_uids": [UID]}),
         ("/commands/<id>/cancel", {}),

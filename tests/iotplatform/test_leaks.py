@@ -14,7 +14,7 @@ from django.db import transaction
 from rest_framework.utils.urls import replace_query_param
 
 from accounts.models import Role, Tenant, User
-from devices.models import Device, DeviceType
+from devices.models import Device, DeviceType, Enrolment, EnrolmentKey
 from tests import cast as people
 from tests.cast import NOON, api
 from tests.iotplatform.document import operations, schema_of
@@ -43,8 +43,16 @@ VALUES = {
     "batch": ["00000000-0000-4000-8000-000000000000"],
 }
 """What a parameter is tried with, where the document has no list of it."""
-LISTS = ("/devices", "/users", "/device-types", "/rejected", "/commands", "/command-batches")
-UNSTABLE = {"id", "created_at", "expires_at"}
+LISTS = (
+    "/devices",
+    "/users",
+    "/device-types",
+    "/rejected",
+    "/commands",
+    "/command-batches",
+    "/enrolment-keys",
+)
+UNSTABLE = {"id", "created_at", "expires_at", "key"}
 """Of what is made anew, these differ each time."""
 
 
@@ -75,6 +83,7 @@ def belongings(tenant: Tenant, word: str) -> SimpleNamespace:
     email = f"{word}@{word}.example"
     user = people.user(email, tenant, Role.OPERATOR, password=people.PASSWORD)
     message = people.rejected(tenant, word.encode(), detail=word, device_uid=device.device_uid)
+    people.token(device, user)
     return SimpleNamespace(
         tenant=tenant,
         kind=kind,
@@ -83,7 +92,16 @@ def belongings(tenant: Tenant, word: str) -> SimpleNamespace:
         message=message,
         batch=people.batch(tenant, user, cmd=word),
         command=people.command(device, user, cmd=word),
+        key=enrolled(device, user, word),
+        credential=device.credentials.get(),
     )
+
+
+def enrolled(device: Device, by: User, word: str) -> EnrolmentKey:
+    """A key that the device enrolled with."""
+    key = people.enrolment_key(device.tenant, by, name=word, expires_at=NOON).key
+    Enrolment.objects.create(device=device, key=key)
+    return key
 
 
 def addresses(*owners: SimpleNamespace) -> list[str]:
@@ -103,6 +121,9 @@ def filled(path: str, owner: SimpleNamespace) -> str:
         "/rejected/{id}": owner.message.pk,
         "/commands/{id}": owner.command.id,
         "/command-batches/{id}": owner.batch.pk,
+        "/enrolment-keys/{id}": owner.key.pk,
+        "/enrolment-keys/{id}/devices": owner.key.pk,
+        "/devices/{device_uid}/credentials/{id}": owner.credential.pk,
     }
     parts = {
         "id": number.get(path, owner.kind.pk),
@@ -208,7 +229,26 @@ def writes(ours: SimpleNamespace, theirs: SimpleNamespace) -> Iterator[tuple[str
     yield "POST", f"/devices/{theirs.device.device_uid}/command", {"cmd": "reboot"}
     yield "POST", f"/commands/{theirs.command.id}/cancel", {}
     yield "POST", f"/command-batches/{theirs.batch.pk}/cancel", {}
+    yield from credential_writes(theirs)
+    key = {"name": "new", "quota": 1, "expires_at": "9999-01-01"}
+    yield "POST", "/enrolment-keys", key | {"tenant": MARK}
+    yield "POST", "/enrolment-keys", key | {"type": MARK}
+    yield "PATCH", f"/enrolment-keys/{theirs.key.pk}", {"quota": 10_000}
+    yield "DELETE", f"/enrolment-keys/{theirs.key.pk}", {}
     yield "POST", "/auth/login", {"email": theirs.user.email, "password": "a wrong one"}
+
+
+def credential_writes(theirs: SimpleNamespace) -> Iterator[tuple[str, str, Any]]:
+    uid = theirs.device.device_uid
+    yield "POST", f"/devices/{uid}/credentials", {}
+    yield "DELETE", f"/devices/{uid}/credentials/{theirs.credential.pk}", {}
+    yield "DELETE", f"/devices/ours-01/credentials/{theirs.credential.pk}", {}
+    yield "POST", "/devices/ours-01/credentials", {"gateway_for": [uid]}
+    yield "POST", "/credentials", {"tenant": MARK, "all": True}
+    yield "POST", "/credentials", {"device_uids": ["ours-01", uid]}
+    for dry in ("false", "true"):
+        rows = [{"device_uid": uid, "token": "x" * 32}]
+        yield "POST", f"/import/credentials?dry_run={dry}", rows
 
 
 def results(user: User, requests: list[tuple[str, str, Any]]) -> list[Any]:

@@ -1,13 +1,11 @@
 """What tests of enrolment share: a platform where devices may enrol, and a key of `t0`."""
 
-from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from django.utils import timezone
 
-from devices.enrolment.keys import Made, make
+from devices.enrolment.keys import Made
 from devices.models import DeviceType
 from tests import cast as people
 
@@ -16,9 +14,7 @@ HOME, ELSEWHERE = "192.0.2.1", "198.51.100.7"
 
 def new_key(cast: SimpleNamespace, **fields: Any) -> Made:
     """A key for ten devices of `t0`, unless `fields` say otherwise."""
-    soon = timezone.now() + timedelta(days=1)
-    usual = {"name": "Lot 7", "tenant": cast.t0, "quota": 10, "expires_at": soon}
-    return make(cast.admin, **usual | fields)
+    return people.enrolment_key(by=cast.admin, **{"tenant": cast.t0} | fields)
 
 
 def enroll(made: Made | str, uid: Any = "dev-77", address: str = HOME, **more: Any) -> Any:
