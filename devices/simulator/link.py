@@ -2,11 +2,12 @@
 
 import json
 import logging
+import random
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 import paho.mqtt.client as paho
 from paho.mqtt.reasoncodes import ReasonCode
@@ -18,6 +19,14 @@ logger = logging.getLogger(__name__)
 
 KEEP_ALIVE_SECONDS = 30
 QUEUED_MESSAGES = 10_000
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 300.0
+
+REFUSED = (
+    "%s: the broker refuses it: %s. %s It goes on trying, less and less often, and says no more "
+    "of it until it is let in."
+)
+WITH_TOKEN = "Is the device enabled, and its token (--credentials) the last one that was issued?"
+WITHOUT_TOKEN = "Give the devices their tokens by --credentials."
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +36,13 @@ class Broker:
     host: str
     port: int
     username: str = ""
-    password: str = ""
+    password: str = field(default="", repr=False)
     tls: bool = False
     ca: str = ""
+
+    def with_token(self, uid: str, token: str) -> Self:
+        """The same for a device that proves who it is."""
+        return replace(self, username=uid, password=token)
 
 
 class Link:
@@ -58,6 +71,8 @@ class Link:
         self._heard_online, self._heard_command = on_online, on_command
         self._commands = self._topic("commands")
         self._session = ""
+        self._failures = 0
+        self._is_refused = False
         self._client = self._make_client()
 
     def _topic(self, kind: str) -> str:
@@ -76,7 +91,6 @@ class Link:
         if self._broker.tls:
             client.tls_set(ca_certs=self._broker.ca or None)
         client.max_queued_messages_set(QUEUED_MESSAGES)
-        client.reconnect_delay_set(min_delay=1, max_delay=30)
         client.on_pre_connect = self._begin_session
         client.on_connect = self._on_connect
         client.on_connect_fail = self._on_connect_fail
@@ -132,9 +146,10 @@ class Link:
 
     def _on_connect(self, _: Any, __: Any, ___: Any, reason: ReasonCode, ____: Any) -> None:
         if reason.is_failure:
-            logger.warning("%s: the broker refuses the connection: %s.", self._uid, reason)
+            self._note_refusal(reason)
             return
         logger.info("%s: connected.", self._uid)
+        self._failures, self._is_refused = 0, False
         self._client.subscribe(self._commands, qos=1)
 
     def _on_subscribe(
@@ -154,11 +169,33 @@ class Link:
     def _on_publish(self, *_: Any) -> None:
         self._schedule.after(0, self._acknowledged)
 
+    def _note_refusal(self, reason: ReasonCode) -> None:
+        if not self._is_refused:
+            advice = WITH_TOKEN if self._broker.username else WITHOUT_TOKEN
+            logger.warning(REFUSED, self._uid, reason, advice)
+        self._is_refused = True
+
     def _on_connect_fail(self, *_: Any) -> None:
         broker = self._broker
         logger.warning("%s: no connection to %s, port %d.", self._uid, broker.host, broker.port)
+        self._pause()
 
     def _on_disconnect(self, _: Any, __: Any, ___: Any, reason: ReasonCode, ____: Any) -> None:
         self._schedule.after(0, self._lost)
         if reason.is_failure:
-            logger.warning("%s: connection lost: %s.", self._uid, reason)
+            if not self._is_refused:
+                logger.warning("%s: connection lost: %s.", self._uid, reason)
+            self._pause()
+
+    def _pause(self) -> None:
+        """Have paho wait before it connects again: for a random time, longer each time, so that a
+        fleet does not come back all at once."""
+        seconds: Any = pause(self._failures, random.random())
+        # Both ends: paho's own would double, without chance.
+        self._client.reconnect_delay_set(seconds, seconds)
+        self._failures += 1
+
+
+def pause(failures: int, chance: float) -> float:
+    """Seconds until the next attempt, after so many `failures` in a row; `chance` is 0 to 1."""
+    return chance * min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(failures, 30))

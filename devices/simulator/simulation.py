@@ -1,6 +1,7 @@
 """A fleet of simulated devices, from its start to its end."""
 
 import time
+from collections.abc import Mapping, Sequence
 
 from devices.simulator.device import Faults, SimulatedDevice
 from devices.simulator.link import Broker
@@ -10,26 +11,36 @@ ACKNOWLEDGE_SECONDS = 30
 GOODBYE_SECONDS = 5
 
 
+def uids_of(prefix: str, count: int) -> list[str]:
+    """With the prefix `dev` they are `dev-01`, `dev-02` …"""
+    return [f"{prefix}-{number:02}" for number in range(1, count + 1)]
+
+
 class Simulation:
-    """Devices that each send a message every `interval` seconds: with the prefix `dev` they are
-    `dev-01`, `dev-02` …"""
+    """Devices that each send a message every `interval` seconds.
+
+    Those with a token (by uid) connect with it, the others as `broker` says.
+    """
 
     def __init__(
         self,
         tenant: str,
-        devices: int,
+        uids: Sequence[str],
         broker: Broker,
         *,
         interval: float,
         faults: Faults,
-        prefix: str = "dev",
+        tokens: Mapping[str, str] | None = None,
     ) -> None:
         self._interval = interval
         self._is_stopping = False
         self._schedule = Schedule()
+        brokers = {uid: broker.with_token(uid, token) for uid, token in (tokens or {}).items()}
         self._devices = [
-            SimulatedDevice(tenant, uid, broker, faults, self._schedule, interval=interval)
-            for uid in (f"{prefix}-{number:02}" for number in range(1, devices + 1))
+            SimulatedDevice(
+                tenant, uid, brokers.get(uid, broker), faults, self._schedule, interval=interval
+            )
+            for uid in uids
         ]
 
     def stop(self) -> None:

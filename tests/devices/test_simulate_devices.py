@@ -231,6 +231,34 @@ def test_a_fault_out_of_its_range_is_refused(asked: list[Faults], wrong: str) ->
         call_command("simulate_devices", wrong)
 
 
+def test_devices_without_their_tokens_are_not_begun_with(
+    asked: list[Faults], tmp_path: Path
+) -> None:
+    file = tmp_path / "tokens.csv"
+    file.write_text("device_uid,token\npump-01,5ec0\n")
+    call_command("simulate_devices", "--prefix=pump", "--devices=1", f"--credentials={file}")
+    with pytest.raises(CommandError, match=f"{file}: There is no token for pump-02"):
+        call_command("simulate_devices", "--prefix=pump", "--devices=2", f"--credentials={file}")
+    assert len(asked) == 1
+
+
+@pytest.mark.mosquitto
+def test_a_device_that_is_refused_says_so_and_the_others_go_on(tmp_path: Path) -> None:
+    file = tmp_path / "tokens.json"
+    file.write_text('{"dev-01": "right", "dev-02": "wrong-one", "dev-03": "right"}')
+    users = dict.fromkeys(("dev-01", "dev-02", "dev-03"), "right")
+    with (
+        Mosquitto(tmp_path, users=users) as broker,
+        simulator(broker, "--devices=3", f"--credentials={file}") as process,
+    ):
+        assert process.stdout
+        said = "".join(process.stdout.readline() for _ in range(3))
+    assert "dev-02: the broker refuses it" in said
+    assert "dev-01: connected" in said
+    assert "dev-03: connected" in said
+    assert "wrong-one" not in said
+
+
 @pytest.mark.mosquitto
 def test_a_restart_of_the_broker_costs_no_message(tmp_path: Path) -> None:
     with (

@@ -3,6 +3,7 @@
 import argparse
 import signal
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
@@ -11,7 +12,8 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from devices.mqtt.topics import TopicError
 from devices.simulator.device import Faults
 from devices.simulator.link import Broker
-from devices.simulator.simulation import Simulation
+from devices.simulator.simulation import Simulation, uids_of
+from devices.simulator.tokens import TokensError, read_tokens
 
 
 class Command(BaseCommand):
@@ -30,6 +32,13 @@ class Command(BaseCommand):
             "once, each needs its own",
         )
         parser.add_argument("--tenant", default="t0", help="slug of the tenant they belong to")
+        parser.add_argument(
+            "--credentials",
+            type=Path,
+            metavar="FILE",
+            help="CSV or JSON with device_uid and token, as POST /credentials answers: each device "
+            "connects with its uid as user name and client id, and its token as password",
+        )
         parser.add_argument(
             "--interval", type=seconds, default=2.0, help="seconds between messages of a device"
         )
@@ -64,14 +73,15 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
+        uids = uids_of(options["prefix"], options["devices"])
         try:
             simulation = Simulation(
                 options["tenant"],
-                options["devices"],
+                uids,
                 broker(),
                 interval=options["interval"],
                 faults=Faults(**{field.name: options[field.name] for field in fields(Faults)}),
-                prefix=options["prefix"],
+                tokens=tokens(options["credentials"], uids),
             )
         except TopicError as error:
             raise CommandError(f"--tenant, --prefix: {error}") from error
@@ -79,6 +89,14 @@ class Command(BaseCommand):
             signal.signal(number, lambda *_: simulation.stop())
         if missing := simulation.run(options["count"]):
             raise CommandError(f"The broker has not acknowledged {missing} messages.")
+
+
+def tokens(path: Path | None, uids: list[str]) -> dict[str, str]:
+    """The token of each device; without a file, of none."""
+    try:
+        return read_tokens(path, uids) if path else {}
+    except TokensError as error:
+        raise CommandError(f"--credentials {path}: {error}") from error
 
 
 def broker() -> Broker:

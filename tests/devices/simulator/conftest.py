@@ -89,7 +89,7 @@ def simulated(
     """A device, online inside the block; after it, it has said goodbye and lost nothing."""
     address = Broker("127.0.0.1", broker.port)
     simulation = Simulation(
-        commander.tenant, 1, address, interval=interval, faults=Faults(**faults)
+        commander.tenant, ["dev-01"], address, interval=interval, faults=Faults(**faults)
     )
     missing: list[int] = []
     thread = threading.Thread(target=lambda: missing.append(simulation.run()))
