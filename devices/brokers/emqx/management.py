@@ -124,7 +124,7 @@ def _listed(method: str, path: str, data: bytes) -> Any:
 
 def _ask(method: str, path: str, done: Sequence[int]) -> bytes:
     """The body of the answer, whose status is one of `done`; blocks for TIMEOUT_SECONDS at most."""
-    status, reason, data = _answer(_request(method, path))
+    status, reason, data = _answer(method, path)
     if status in done:
         return data
     if status in (401, 403):
@@ -139,9 +139,9 @@ def _request(method: str, path: str) -> Request:
     return Request(url, headers=headers, method=method)
 
 
-def _answer(request: Request) -> tuple[int, str, bytes]:
+def _answer(method: str, path: str) -> tuple[int, str, bytes]:
     try:
-        with _direct.open(request, timeout=TIMEOUT_SECONDS) as response:
+        with _direct.open(_request(method, path), timeout=TIMEOUT_SECONDS) as response:
             return response.status, response.reason, response.read()
     except HTTPError as error:
         with error:
