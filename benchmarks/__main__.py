@@ -2,7 +2,7 @@
 
 import argparse
 
-from benchmarks import api, commands, growth, history, ingest, latency, memory
+from benchmarks import api, authentication, commands, growth, history, ingest, latency, memory
 
 
 def main() -> None:
@@ -11,7 +11,7 @@ def main() -> None:
     parser.add_argument("--baseline", help="directory of the service before")
     parser.add_argument("--baseline-python", help="a Python with that service's requirements")
     options = parser.parse_args()
-    for benchmark in (ingest, memory, latency, growth, api, history, commands):
+    for benchmark in (ingest, memory, latency, growth, api, history, commands, authentication):
         arguments = [*benchmark.QUICK] if options.quick else []
         if benchmark in (ingest, api, commands) and options.baseline and options.baseline_python:
             arguments += ["--baseline", options.baseline]
