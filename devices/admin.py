@@ -10,7 +10,7 @@ from django.db import IntegrityError
 from django.db.models import Count, F, ForeignKey, Model, Q
 from django.forms import JSONField, ModelChoiceField, ModelForm
 from django.forms.fields import InvalidJSONInput
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 from django.urls import URLPattern
 from django.utils.safestring import SafeString
@@ -21,12 +21,14 @@ from unfold.contrib.filters.admin import (
     RadioFilter,
     RelatedDropdownFilter,
 )
-from unfold.decorators import display
+from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminTextareaWidget
 
 from accounts.admin import TenantScopedAdmin, coloured, moment, person
 from devices.bulk import console
 from devices.commands import console as commands
+from devices.credentials import console as credentials
+from devices.enrolment.console import EnrolmentKeyAdmin
 from devices.facts import DataFlow
 from devices.models import (
     TAKEN,
@@ -35,8 +37,11 @@ from devices.models import (
     DeviceQuerySet,
     DeviceState,
     DeviceType,
+    EnrolmentKey,
     Session,
 )
+
+admin.site.register(EnrolmentKey, EnrolmentKeyAdmin)
 
 SESSION_COLOURS = {Session.ONLINE: "success", Session.OFFLINE: "danger", Session.UNKNOWN: "info"}
 FLOW_COLOURS = {
@@ -197,18 +202,38 @@ class DeviceAdmin(OwnTenantAdmin):
     fieldsets = [
         ("State", {"fields": state_fields}),
         ("Commands", {"fields": ["newest_commands"]}),
+        ("Credentials", {"fields": ["newest_credentials"]}),
         ("Settings", add_fieldsets[0][1]),
     ]
 
+    actions = ["new_credentials"]
+
     def get_urls(self) -> list[URLPattern]:
-        return [*console.pages(self), *commands.pages(self), *super().get_urls()]
+        doors = console, commands, credentials
+        return [*(page for door in doors for page in door.pages(self)), *super().get_urls()]
+
+    def get_fieldsets(self, request: HttpRequest, obj: Model | None = None) -> list[Any]:
+        hidden = () if request.user.has_perm("devices.view_credential") else ("Credentials",)
+        return [each for each in super().get_fieldsets(request, obj) if each[0] not in hidden]
+
+    def get_object(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        device: Any = super().get_object(request, *args, **kwargs)
+        device.may_change_credentials = request.user.has_perm("devices.change_credential")
+        return device
+
+    def has_issue_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("devices.add_credential")
+
+    @action(description="New credentials…", permissions=["issue"])
+    def new_credentials(self, request: HttpRequest, queryset: DeviceQuerySet) -> HttpResponse:
+        return credentials.begin(self, request, queryset)
 
     def get_queryset(self, request: HttpRequest) -> Any:
         devices: Any = super().get_queryset(request)
         return devices.with_facts()
 
     def get_readonly_fields(self, request: HttpRequest, obj: Device | None = None) -> list[str]:
-        shown = [*flatten(self.state_fields), "newest_commands"]
+        shown = [*flatten(self.state_fields), "newest_commands", "newest_credentials"]
         return [*shown, "device_uid", "tenant"] if obj else []
 
     @display(ordering="state__session")
@@ -248,6 +273,10 @@ class DeviceAdmin(OwnTenantAdmin):
     @display(description="newest commands")
     def newest_commands(self, device: Device) -> SafeString:
         return commands.newest(device)
+
+    @display(description="newest credentials")
+    def newest_credentials(self, device: Any) -> SafeString:
+        return credentials.section(device, may_change=device.may_change_credentials)
 
     @display(description="latest values")
     def latest_in_brief(self, device: Device) -> str:

@@ -24,12 +24,16 @@ MENU = [
         ("Commands", "terminal", "devices.view_command", "admin:devices_command_changelist"),
         ("Command batches", "playlist_add_check", "devices.view_commandbatch",
          "admin:devices_commandbatch_changelist"),
+        ("Broker changes", "sync_problem", "devices.view_brokerchange",
+         "admin:devices_brokerchange_changelist"),
         ("Rejected messages", "report", "telemetry.view_rejectedmessage",
          "admin:telemetry_rejectedmessage_changelist"),
     ]),
     ("Access", [
         ("Users", "person", "accounts.view_user", "admin:accounts_user_changelist"),
         ("Tenants", "apartment", "accounts.view_tenant", "admin:accounts_tenant_changelist"),
+        ("Enrolment keys", "key", "devices.view_enrolmentkey",
+         "admin:devices_enrolmentkey_changelist"),
     ]),
 ]  # fmt: skip
 

@@ -10,7 +10,7 @@ from devices.mqtt import rights, topics
 OPEN = "The broker admits everybody: MQTT_ACCESS is open, and nobody is asked for a credential."
 DISABLED = "{uid} is disabled. It is admitted as soon as it is enabled."
 NO_CREDENTIAL = "It has no credential in force. Give it a new one."
-TOLD_SOON = "The broker is told now; GET /devices/{uid}/access says when it knows."
+TOLD_SOON = "The broker is told within a moment. Until then it knows what was before."
 
 
 def topics_of(device: Device) -> dict[str, str]:
@@ -26,7 +26,7 @@ def notice_of(device: Device) -> str | None:
     if not device.is_enabled:
         return DISABLED.format(uid=device)
     if settings.MQTT_ACCESS == "mosquitto":
-        return TOLD_SOON.format(uid=device)
+        return TOLD_SOON
     return None
 
 

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Mapping
 from datetime import datetime
 
-from django.db import connection, utils
+from django.db import connection
 from django.utils import timezone
 
 logger = logging.getLogger(__name__)
@@ -65,8 +65,9 @@ class Uses:
             return
         try:
             write(times)
-        except (utils.Error, utils.DatabaseError, OSError) as error:
-            logger.warning("Last uses of credentials are written later: %s", error)
+        except Exception as error:
+            # Whatever it is: the thread has to live on, and nothing of the sort is worth an end.
+            logger.warning("Last uses of credentials are written later: %r", error)
             with self._lock:
                 # What came meanwhile is newer.
                 self._times = times | self._times

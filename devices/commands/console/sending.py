@@ -73,13 +73,14 @@ class SendForm(forms.Form):
         life = timedelta(seconds=asked["life"] * asked["unit"])
         return Order(asked["cmd"], asked["params"], life)
 
-    def refuse(self, detail: Any) -> None:
-        """Show what was refused where it was typed."""
-        faults = detail if isinstance(detail, dict) else {"": detail}
-        for name, said in faults.items():
-            texts = said if isinstance(said, list) else [said]
-            field = name if name in self.fields else None
-            self.add_error(field, [forms.ValidationError(str(text)) for text in texts])
+
+def refuse(form: forms.Form, detail: Any) -> None:
+    """Show what was refused where it was typed."""
+    faults = detail if isinstance(detail, dict) else {"": detail}
+    for name, said in faults.items():
+        texts = said if isinstance(said, list) else [said]
+        field = name if name in form.fields else None
+        form.add_error(field, [forms.ValidationError(str(text)) for text in texts])
 
 
 class SendPage(UnfoldModelAdminViewMixin, FormView):
@@ -107,7 +108,7 @@ class SendPage(UnfoldModelAdminViewMixin, FormView):
             form.data = {name: form.data.get(name) for name in form.fields} | {"key": uuid4()}
             form.add_error(None, SENT_ANOTHER)
         except APIException as error:
-            form.refuse(error.detail)
+            refuse(form, error.detail)
         else:
             return self._sent(sent.what, sent.is_new)
         return self.form_invalid(form)

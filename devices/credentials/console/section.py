@@ -1,0 +1,57 @@
+"""Credentials on the page of a device: which there are, and whether the broker knows."""
+
+from typing import Any
+
+from django.conf import settings
+from django.template.loader import render_to_string
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.safestring import SafeString
+
+from accounts.admin import coloured, moment
+from devices.commands.console.shown import once
+from devices.credentials.access import OPEN
+from devices.models import BrokerChange, Credential, Device
+
+SHOWN = 10
+
+
+def section(device: Device, *, may_change: bool) -> SafeString:
+    """A table of the newest credentials; with links to end them if that is allowed."""
+    mine = Credential.objects.filter(device=device).select_related("created_by")
+    newest = mine.prefetch_related("gateway_for")[: SHOWN + 1]
+    found = once(device, "newest_credentials", newest)
+    changes = BrokerChange.objects.filter(device_uid=device.device_uid).defer("token")
+    context = {
+        "rows": [row_of(credential, may_change) for credential in found[:SHOWN]],
+        "is_cut": len(found) > SHOWN,
+        "change": next(iter(once(device, "broker_changes", changes)), None),
+        "notice": OPEN if settings.MQTT_ACCESS == "open" else "",
+        "new": reverse("admin:devices_device_credential", args=[device.pk]) if may_change else "",
+    }
+    return render_to_string("admin/devices/credential/section.html", context)
+
+
+def row_of(credential: Credential, may_change: bool) -> dict[str, Any]:
+    is_in_force = credential.is_in_force(timezone.now())
+    address = reverse("admin:devices_credential_revoke", args=[credential.device_id, credential.pk])
+    return {
+        "credential": credential,
+        "state": state_of(credential),
+        "further": [device.device_uid for device in credential.gateway_for.all()],
+        "created": moment(credential.created_at),
+        "used": moment(credential.last_used_at),
+        "ended": credential.revoked_at and moment(credential.revoked_at),
+        "ends": credential.expires_at and moment(credential.expires_at),
+        "revoke": address if may_change and is_in_force else "",
+    }
+
+
+def state_of(credential: Credential) -> SafeString:
+    now = timezone.now()
+    if credential.is_in_force(now):
+        return coloured("In force", "success")
+    # One whose time ran out counts as revoked at that moment (devices/brokers/changes.py).
+    end = credential.expires_at
+    is_expired = end and end <= (credential.revoked_at or now)
+    return coloured("Expired", "warning") if is_expired else coloured("Revoked", "")
