@@ -14,7 +14,7 @@ import paho.mqtt.client as paho
 import pytest
 
 from iotplatform import embedded
-from tests.servers import free_pair
+from tests.servers import Mosquitto, free_pair
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "mqtt.md").read_text()
 HEADERS = Path(__file__).parent / "arduino"
@@ -46,9 +46,14 @@ class Device:
         self._directory = directory
         self.memory = directory / f"{uid}.json"
 
-    def write(self, port):
+    def write(self, port, token=""):
         source = example("A device in Python")
-        for was, becomes in (("1883", f"{port}"), ('"my-first"', f'"{self.uid}"')):
+        changes = {
+            "1883": f"{port}",
+            '"my-first"': f'"{self.uid}"',
+            'TOKEN = ""': f'TOKEN = "{token}"',
+        }
+        for was, becomes in changes.items():
             assert source.count(was) == 1
             source = source.replace(was, becomes)
         (self._directory / "device.py").write_text(source)
@@ -76,13 +81,14 @@ def platform(broker, device):
 class Platform:
     """Whoever sends commands to the device and hears what it says."""
 
-    def __init__(self, port, topic):
+    def __init__(self, port, topic, password=None):
         self._topic = topic
         self._heard = queue.Queue()
         self._granted = queue.Queue()
         self._client = paho.Client(
             paho.CallbackAPIVersion.VERSION2, "platform", protocol=paho.MQTTv311
         )
+        self._client.username_pw_set("platform", password)
         self._client.on_message = lambda _, __, message: self._heard.put(message)
         self._client.on_subscribe = lambda *_: self._granted.put(True)
         self._client.connect("127.0.0.1", port)
@@ -196,6 +202,17 @@ def test_a_reply_that_the_broker_never_got_is_made_good_after_a_power_cut(device
     device.memory.write_text(json.dumps({"interval": 60, "replies": replies}))
     with device.running():
         assert platform.hear("replies") == body
+
+
+@pytest.mark.mosquitto
+def test_the_device_in_python_shows_its_token(tmp_path):
+    device = Device(tmp_path, "dev-01")
+    users = {"platform": "ours", "dev-01": "its-token"}
+    with Mosquitto(tmp_path, users=users) as broker:
+        device.write(broker.port, "its-token")
+        platform = Platform(broker.port, "t0/devices/dev-01", "ours")
+        with contextlib.closing(platform), device.running():
+            assert platform.wait_for("online")
 
 
 @getattr(pytest.mark, "g++")

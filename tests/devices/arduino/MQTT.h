@@ -9,7 +9,7 @@ struct MQTTClient {
   void setWill(const char topic[], const char payload[], bool retained, int qos);
   void setOptions(int keepAlive, bool cleanSession, int timeout);
   void dropOverflow(bool enabled);
-  bool connect(const char clientId[]);
+  bool connect(const char clientId[], const char username[], const char password[]);
   bool connected();
   bool disconnect();
   bool loop();
