@@ -26,6 +26,7 @@ from rest_framework.request import Request
 
 from accounts.faults import TooLarge
 from devices.credentials.authenticating import Account, authenticate
+from devices.credentials.uses import note
 from devices.daemon.faults import Fault, fault_of
 from devices.mqtt import topics
 from telemetry.incoming import Incoming, decode_message
@@ -64,6 +65,8 @@ class DeviceAuthentication(BaseAuthentication):
         account = authenticate(*name_and_token(header, uid))
         if not account or uid not in [own for _, own in account.names]:
             raise AuthenticationFailed(WRONG_TOKEN, "token_not_valid")
+        if account.credential_id:
+            note(account.credential_id)
         return AnonymousUser(), account
 
     def authenticate_header(self, request: Request) -> str:
