@@ -40,6 +40,18 @@ def state_of(key: EnrolmentKey, now: datetime | None = None) -> KeyState:
     return KeyState.USED_UP if key.uses >= key.quota else KeyState.USABLE
 
 
+def in_state(keys: models.QuerySet[EnrolmentKey], state: KeyState) -> models.QuerySet[EnrolmentKey]:
+    """Those of which `state_of` says that."""
+    if state is KeyState.REVOKED:
+        return keys.filter(revoked_at__isnull=False)
+    keys, now = keys.filter(revoked_at__isnull=True), timezone.now()
+    if state is KeyState.EXPIRED:
+        return keys.filter(expires_at__lte=now)
+    is_used_up = models.Q(uses__gte=models.F("quota"))
+    wanted = is_used_up if state is KeyState.USED_UP else ~is_used_up
+    return keys.filter(wanted, expires_at__gt=now)
+
+
 @transaction.atomic
 def make(by: User, **fields: Any) -> Made:
     """A new key: its tenant, type, name, quota and end are `fields`."""

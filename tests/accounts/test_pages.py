@@ -10,7 +10,7 @@ from django.test import Client
 from django.urls import URLPattern, reverse
 
 from accounts.models import Tenant, User
-from devices.models import Command, CommandBatch, Device, DeviceType
+from devices.models import Command, CommandBatch, Device, DeviceType, EnrolmentKey
 from telemetry.models import RejectedMessage
 from tests import cast as people
 
@@ -66,6 +66,12 @@ PAGES = {
     "devices_devicetype_change": "200 200 200 404 200 302",
     "devices_devicetype_delete": "403 403 200 404 200 302",
     "devices_devicetype_history": "200 200 200 404 200 302",
+    "devices_enrolmentkey_changelist": "403 403 200 200 200 302",
+    "devices_enrolmentkey_add": "403 403 200 200 200 302",
+    "devices_enrolmentkey_change": "403 403 200 404 200 302",
+    "devices_enrolmentkey_delete": "403 403 403 404 200 302",
+    "devices_enrolmentkey_history": "403 403 200 404 200 302",
+    "devices_enrolmentkey_revoke": "403 403 200 404 200 302",
     "telemetry_telemetry_changelist": "200 200 200 404 200 302",
     "telemetry_rejectedmessage_changelist": "403 200 200 200 200 302",
     "telemetry_rejectedmessage_add": "403 403 403 403 403 302",
@@ -112,6 +118,7 @@ def thing(name: str, cast: SimpleNamespace) -> Any:
         "devices_command": cast.command.pk,
         "devices_commandbatch": cast.command.batch_id,
         "devices_devicetype": cast.type.pk,
+        "devices_enrolmentkey": cast.key.pk,
         "accounts_tenant": cast.t0.pk,
         "telemetry_rejectedmessage": cast.rejected.pk,
     }
@@ -127,6 +134,7 @@ def cast(cast: SimpleNamespace) -> SimpleNamespace:
     people.readings(cast.device, 3)
     cast.rejected = people.rejected(cast.t0)
     cast.command = people.batch(cast.t0).commands.get()
+    cast.key = people.enrolment_key(cast.t0, cast.admin).key
     cast.type = DeviceType.objects.create(name="Sensor", tenant=cast.t0)
     return cast
 
@@ -157,6 +165,8 @@ def test_who_may_not_change_something_cannot_by_posting_either(cast, name, actor
             "cmd": "reboot",
             "life": 1,
             "unit": 3600,
+            "quota": 1,
+            "days": 1,
             "key": uuid4(),
             "action": "delete_selected",
             "_selected_action": [thing(name, cast)],
@@ -168,7 +178,7 @@ def test_who_may_not_change_something_cannot_by_posting_either(cast, name, actor
 def contents() -> list[Any]:
     """All that the pages could change."""
     models = (Tenant, User, Device, Command, CommandBatch, RejectedMessage)
-    # The stranger is an admin, and may make types for their own tenant.
-    types = DeviceType.objects.filter(tenant__slug="t0")
-    querysets = [*(model.objects.all() for model in models), types]
+    # The stranger is an admin, and may make types and keys for their own tenant.
+    of_admins = [each.objects.filter(tenant__slug="t0") for each in (DeviceType, EnrolmentKey)]
+    querysets = [*(model.objects.all() for model in models), *of_admins]
     return [list(rows.order_by("pk").values()) for rows in querysets]
