@@ -9,10 +9,8 @@ import os
 import secrets
 import socket
 from collections.abc import Callable
-from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import Any
 
 import environ
@@ -20,6 +18,7 @@ from corsheaders.defaults import default_headers
 from django.core.exceptions import ImproperlyConfigured
 
 from iotplatform import embedded
+from iotplatform.kept import kept_secret
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -88,15 +87,7 @@ def secret(name: str) -> str:
         PROBLEMS.append((name, "It is not set."))
         # Never used: the note above stops the start. Django only has to load until then.
         return secrets.token_urlsafe(48)
-    LOCAL_DIR.mkdir(parents=True, exist_ok=True)
-    path = LOCAL_DIR / name.lower()
-    if not path.exists():
-        # Written apart and then named: of two processes that start at once both read one secret.
-        with NamedTemporaryFile("w", dir=LOCAL_DIR) as made, suppress(FileExistsError):
-            made.write(secrets.token_urlsafe(48))
-            made.flush()
-            os.link(made.name, path)
-    return path.read_text()
+    return kept_secret(LOCAL_DIR, name.lower())
 
 
 SECRET_KEY = secret("SECRET_KEY")
