@@ -1,6 +1,7 @@
 """What many tests share."""
 
 import atexit
+import threading
 from types import SimpleNamespace
 
 import pytest
@@ -8,7 +9,8 @@ import pytest
 from devices.credentials.uses import uses
 from tests import cast as people
 
-# By then the database of the tests is gone.
+# Its thread would write in the middle of some other test, and at the end the database is gone.
+uses._every = threading.TIMEOUT_MAX
 atexit.unregister(uses.end)
 
 
