@@ -5,7 +5,6 @@ used so that Django can load, and `iotplatform/checks.py` turns the note into a 
 """
 
 import logging
-import os
 import secrets
 import socket
 from collections.abc import Callable
