@@ -28,8 +28,8 @@ FLEET = ["Home", "Devices", "Device types", "Commands", "Command batches"]
     [
         ("viewer", FLEET),
         ("operator", [*FLEET, "Rejected messages"]),
-        ("admin", [*FLEET, "Rejected messages", "Users", "Tenants"]),
-        ("staff", [*FLEET, "Rejected messages", "Users", "Tenants"]),
+        ("admin", [*FLEET, "Rejected messages", "Users", "Tenants", "Enrolment keys"]),
+        ("staff", [*FLEET, "Rejected messages", "Users", "Tenants", "Enrolment keys"]),
     ],
 )
 def test_the_menu_offers_what_a_person_may_see(cast, actor, offered):
