@@ -7,7 +7,8 @@ import base64
 import logging
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from django.conf import settings
@@ -62,7 +63,8 @@ class DeviceAuthentication(BaseAuthentication):
         header = request.META.get("HTTP_AUTHORIZATION", "")
         if not header:
             raise NotAuthenticated(NO_TOKEN)
-        account = authenticate(*name_and_token(header, uid))
+        with waited_for():
+            account = authenticate(*name_and_token(header, uid))
         if not account or uid not in [own for _, own in account.names]:
             raise AuthenticationFailed(WRONG_TOKEN, "token_not_valid")
         if account.credential_id:
@@ -118,12 +120,24 @@ class Refused(APIException):
 
 
 class NotNow(APIException):
-    """Nothing of the message has happened."""
+    """Whether the message is stored, the platform cannot say; most likely it is not."""
 
     status_code = 503
     default_code = "unavailable"
-    default_detail = "The database cannot now. Nothing was stored: send it again in a moment."
+    default_detail = "The database cannot now. Send the same again in a moment."
     wait = 5
+
+
+@contextmanager
+def waited_for() -> Iterator[None]:
+    """The block's work with the database; NotNow if it has to be waited for."""
+    try:
+        yield
+    except Exception as error:
+        if fault_of(error) not in (Fault.WAIT, Fault.SLOW):
+            raise
+        logger.warning("The database cannot now, and a device has to come again: %s", error)
+        raise NotNow from error
 
 
 def body_of(request: Request) -> bytes:
@@ -166,13 +180,8 @@ def take(account: Account, uid: str, body: bytes) -> Tally:
         kept[:] = rejected
         keep_rejected(rejected)
 
-    try:
+    with waited_for():
         tally = store([message], keep, begin=agree)
-    except Exception as error:
-        if fault_of(error) in (Fault.WAIT, Fault.SLOW):
-            logger.warning("The database cannot now; a device was told so: %s", error)
-            raise NotNow from error
-        raise
     if kept and (rejected := kept[0].rejected):
         raise Refused(rejected)
     return tally

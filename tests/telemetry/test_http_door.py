@@ -52,6 +52,15 @@ BODIES = {
     "one of two is wrong": b'[{"msg_id": 1}, {"msg_id": true}]',
     "two of one id": b'[{"msg_id": 1, "temp": 1}, {"msg_id": 1, "temp": 2}]',
 }
+
+
+def lost():
+    """As Django has it of psycopg."""
+    error = OperationalError("the connection is closed")
+    error.__cause__ = psycopg.OperationalError("the connection is closed")
+    return error
+
+
 ILL = [
     psycopg.OperationalError("the connection is lost"),
     errors.AdminShutdown("terminating connection"),
@@ -59,7 +68,7 @@ ILL = [
     errors.QueryCanceled("canceling statement due to statement timeout"),
     errors.DeadlockDetected("deadlock detected"),
     errors.DiskFull("could not extend file"),
-    OperationalError("the connection is closed"),
+    lost(),
 ]
 
 
@@ -240,11 +249,12 @@ def test_what_the_database_cannot_now_has_to_come_again(cast, send, monkeypatch,
 
 def test_while_nobody_can_be_known_it_has_to_come_again_too(send, monkeypatch):
     def authenticate(*who):
-        raise OperationalError("the connection is closed")
+        raise lost()
 
     monkeypatch.setattr(door, "authenticate", authenticate)
     answer = send('{"msg_id": 1}')
     assert (answer.status_code, answer["Retry-After"]) == (503, "5")
+    assert answer.json()["detail"] == door.NotNow.default_detail
 
 
 def test_after_a_lost_answer_to_the_commit_the_repetition_is_known(send, monkeypatch):
