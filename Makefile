@@ -8,11 +8,15 @@ RUN := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
 SOURCES := accounts devices telemetry iotplatform manage.py
 
-.PHONY: demo test test-all lint format docs bench lock
+.PHONY: demo demo-secure test test-all lint format docs bench lock
 
 # The whole platform on this machine. Ctrl-C stops all of it.
 demo: $(INSTALLED)
 	$(RUN) manage.py demo
+
+# The same with Debian's Mosquitto, which admits known devices only, each with its token.
+demo-secure: $(INSTALLED)
+	$(RUN) manage.py demo --secure
 
 # All that Python alone can run; a line in the summary for each part that it cannot.
 test: $(INSTALLED)
