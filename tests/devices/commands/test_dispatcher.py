@@ -198,7 +198,7 @@ def end_listener():
         return cursor.rowcount
 
 
-async def deaf(wake):
+async def deaf(channel, wake):
     """Hears nothing."""
 
 
@@ -216,7 +216,7 @@ def test_who_is_told_nothing_looks_by_itself(cast, monkeypatch):
 def test_word_of_a_command_that_comes_in_the_middle_of_a_look_is_not_lost(cast, monkeypatch):
     looks, go_on = long_looks(monkeypatch)
     with dispatching(FakeSession()) as running:
-        looks.acquire()
+        assert looks.acquire(timeout=30)
         command = people.command(cast.device)
         running.wake()
         go_on.set()
@@ -229,7 +229,7 @@ def test_a_broker_that_comes_in_the_middle_of_a_look_is_not_overlooked(cast, mon
     command = people.command(cast.device)
     session = FakeSession(connected=False)
     with dispatching(session):
-        looks.acquire()
+        assert looks.acquire(timeout=30)
         session.connected = True
         go_on.set()
         wait_until(lambda: is_sent(command))
