@@ -82,7 +82,7 @@ def test_every_other_image_has_its_version_pinned(project: dict[str, Any]) -> No
 
 def test_the_containers_run_commands_that_exist(project: dict[str, Any]) -> None:
     texts = [" ".join(service.get("command", [])) for service in project["services"].values()]
-    run = [text.split("manage.py ")[1].split(";")[0] for text in texts if "manage.py" in text]
+    run = [found[1] for text in texts if (found := re.search(r"manage\.py (\w+)", text))]
     assert {"migrate", "run_ingestor", "run_dispatcher", "simulate_devices", "maintain"} <= set(run)
     assert set(run) <= set(get_commands())
 

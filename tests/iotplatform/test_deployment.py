@@ -11,7 +11,8 @@ from tests.iotplatform import compose
 from tests.iotplatform.processes import ROOT, manage
 from tests.iotplatform.test_checks import PRODUCTION, ids
 
-SECRETS = ("SECRET_KEY", "JWT_SECRET", "POSTGRES_PASSWORD")
+OF_ACCESS = ("MQTT__INGEST_PASSWORD", "MQTT__DISPATCH_PASSWORD", "MQTT__HOOK_SECRET")
+SECRETS = ("SECRET_KEY", "JWT_SECRET", "POSTGRES_PASSWORD", "EMQX__API_SECRET", *OF_ACCESS)
 ONLY_FOR_COMPOSE = {"POSTGRES_PASSWORD", "POSTGRES_PORT"}
 
 
@@ -28,7 +29,9 @@ def in_container() -> dict[str, str]:
 
 def read_by_settings() -> set[str]:
     source = Path(platform_settings.__file__).read_text()
-    return set(re.findall(r'(?:read\([\w.]+, |secret\(|env\.str\()"(\w+)"', source))
+    return set(
+        re.findall(r'(?:read\((?:[\w.]+|choice\([^)]*\)), |secret\(|env\.str\()"(\w+)"', source)
+    )
 
 
 def test_the_example_has_every_setting(example: dict[str, str]) -> None:
@@ -37,18 +40,20 @@ def test_the_example_has_every_setting(example: dict[str, str]) -> None:
 
 
 def test_the_example_has_no_secret(example: dict[str, str]) -> None:
-    assert [example[name] for name in SECRETS] == ["", "", ""]
+    assert {example[name] for name in SECRETS} == {""}
 
 
 def test_the_unchanged_example_is_refused(in_container: dict[str, str]) -> None:
     output = manage("check", **in_container).stdout
-    assert ids(output) == {"E001"}
+    assert ids(output) == {"E001", "E016"}
     assert "SECRET_KEY: It is not set." in output
     assert "JWT_SECRET: It is not set." in output
+    assert all(f"{name} is shorter" in output for name in OF_ACCESS)
 
 
 def test_the_example_with_secrets_is_accepted(in_container: dict[str, str]) -> None:
     secrets = {name: PRODUCTION[name] for name in ("SECRET_KEY", "JWT_SECRET")}
+    secrets |= {name: f"{name} of 32 bytes or more" for name in OF_ACCESS}
     done = manage("check", "--fail-level=WARNING", **{**in_container, **secrets})
     assert done.returncode == 0, done.stdout
 
@@ -63,7 +68,7 @@ def test_what_the_containers_set_is_read_by_the_settings(files: tuple[str, ...])
 def test_the_containers_take_every_value_from_the_example(
     file: str, example: dict[str, str]
 ) -> None:
-    asked_for = re.findall(r"\$\{(\w+)", (ROOT / file).read_text())
+    asked_for = re.findall(r"(?<!\$)\$\{(\w+)", (ROOT / file).read_text())
     assert asked_for
     assert set(asked_for) <= set(example)
 

@@ -1,0 +1,110 @@
+"""The EMQX of the containers is closed: its settings are read, and what starts it is run."""
+
+import os
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.urls import reverse
+
+from devices.brokers.emqx.views import let_in
+from tests.iotplatform import compose
+
+SECRETS = {
+    "MQTT__HOOK_SECRET": "the-secret-that-EMQX-knows-us-by--",
+    "EMQX__API_KEY": "platform",
+    "EMQX__API_SECRET": "the-secret-of-its-management-API--",
+}
+START = "exec /opt/emqx/bin/emqx foreground"
+
+
+@pytest.fixture(scope="module")
+def project() -> dict[str, Any]:
+    return compose.load(compose.BASE, **SECRETS)
+
+
+@pytest.fixture(scope="module")
+def broker(project: dict[str, Any]) -> dict[str, str]:
+    return compose.environment(project, "broker")
+
+
+def test_emqx_asks_where_it_is_answered(project, broker):
+    asked = broker["EMQX_AUTHENTICATION"]
+    assert f'url = "http://web:8000{reverse("emqx-auth")}"' in asked
+    assert "mechanism = password_based, backend = http, method = post" in asked
+    assert f'"x-broker-key" = "{SECRETS["MQTT__HOOK_SECRET"]}"' in asked
+    assert project["services"]["web"]["env_file"] == ".env"
+
+
+def test_emqx_says_all_that_is_needed_to_decide(broker, monkeypatch):
+    body = re.search(r"body = {(.*?)}[,\s]", broker["EMQX_AUTHENTICATION"])
+    said = dict(re.findall(r'(\w+) = "\$\{(\w+)\}"', body[1] + "}"))
+    assert said == {name: name for name in ("username", "password", "clientid")}
+    monkeypatch.setattr("devices.brokers.emqx.views.authenticate", lambda *_: None)
+    assert let_in(said) == {"result": "deny"}
+
+
+def test_what_nobody_said_is_denied_and_nobody_else_is_asked(broker):
+    assert broker["EMQX_AUTHENTICATION"].startswith("[{")
+    assert broker["EMQX_AUTHENTICATION"].count("mechanism") == 1
+    assert broker["EMQX_AUTHORIZATION__SOURCES"] == "[]"
+    assert broker["EMQX_AUTHORIZATION__NO_MATCH"] == "deny"
+    assert broker["EMQX_AUTHORIZATION__DENY_ACTION"] == "disconnect"
+
+
+def test_the_platform_has_a_door_with_room_that_is_not_for_others(project, broker):
+    port = broker["EMQX_LISTENERS__TCP__PLATFORM__BIND"]
+    zone = broker["EMQX_LISTENERS__TCP__PLATFORM__ZONE"].upper()
+    assert int(broker[f"EMQX_ZONES__{zone}__MQTT__MAX_MQUEUE_LEN"]) == 2_000_000
+    assert {
+        compose.environment(project, name)["MQTT__PORT"] for name in ("ingestor", "dispatcher")
+    } == {port}
+    assert project["services"]["broker"]["ports"] == ["127.0.0.1:1883:1883"]
+    assert compose.environment(project, "simulator")["MQTT__PORT"] == "1883"
+
+
+def test_the_dashboard_has_no_password_that_everybody_knows(project, broker):
+    port = broker["EMQX_DASHBOARD__LISTENERS__HTTP__BIND"]
+    assert broker["EMQX_DASHBOARD__DEFAULT_PASSWORD"] == f'"{SECRETS["EMQX__API_SECRET"]}"'
+    api = compose.environment(project, "dispatcher")["EMQX__API_URL"]
+    assert api == f"http://broker:{port}/api/v5"
+
+
+def start(project: dict[str, Any], directory: Path, **secrets: str) -> Any:
+    """What the container runs, up to EMQX itself."""
+    variables = compose.environment(project, "broker") | secrets
+    variables["EMQX_API_KEY__BOOTSTRAP_FILE"] = str(directory / "api_key")
+    *shell, script = project["services"]["broker"]["command"]
+    assert START in script
+    command = [*shell, script.replace(START, "echo started")]
+    path = {"PATH": os.environ["PATH"]}
+    return subprocess.run(
+        command, env=variables | path, capture_output=True, text=True, check=False
+    )
+
+
+def test_emqx_starts_with_the_key_by_which_it_is_told(project, tmp_path):
+    assert start(project, tmp_path).stdout == "started\n"
+    file = tmp_path / "api_key"
+    assert file.read_text() == f"{SECRETS['EMQX__API_KEY']}:{SECRETS['EMQX__API_SECRET']}\n"
+    assert file.stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize("name", ["HOOK_SECRET", "API_KEY", "API_SECRET"])
+def test_emqx_does_not_start_while_a_secret_is_missing(project, tmp_path, name):
+    done = start(project, tmp_path, **{name: ""})
+    assert done.returncode == 1
+    assert "Fill in MQTT__HOOK_SECRET" in done.stderr
+    assert not (tmp_path / "api_key").exists()
+
+
+def test_the_demo_is_open_and_says_so_to_everybody():
+    demo = compose.load(compose.BASE, compose.DEMO)
+    broker = compose.environment(demo, "broker")
+    assert not [name for name in broker if "AUTH" in name or "KEY" in name]
+    assert broker["EMQX_DASHBOARD__LISTENERS__HTTP__BIND"] == "0"
+    assert demo["services"]["broker"]["command"] == ["/opt/emqx/bin/emqx", "foreground"]
+    platform = compose.platform_services(demo).keys() - {"secrets"}
+    assert {compose.environment(demo, name)["MQTT__ACCESS"] for name in platform} == {"open"}
