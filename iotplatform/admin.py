@@ -16,6 +16,13 @@ from telemetry.models import RejectedMessage
 COUNTED = 1_000
 """Rejected messages are counted up to here: a broken device can send millions."""
 
+BY_MESSAGE = "There is no device yet. One appears here with its first message. In a terminal:"
+BY_HAND = "There is no device yet. Create the device “my-first-device”, then, in a terminal:"
+BY_KEY = (
+    "There is no device yet. One appears here when it enrols. Make an enrolment key, then, in a "
+    "terminal, with the key instead of the dots:"
+)
+
 MENU = [
     ("Fleet", [
         ("Devices", "sensors", "devices.view_device", "admin:devices_device_changelist"),
@@ -78,14 +85,7 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     ]
     if request.user.has_perm("telemetry.view_rejectedmessage"):
         cards.append(_rejected_card(request))
-    begin = (
-        {}
-        if fleet["devices"]
-        else {
-            "first_message": first_message(request),
-            "auto_register": settings.AUTO_REGISTER,
-        }
-    )
+    begin = {} if fleet["devices"] else _beginning(request)
     return context | {"title": "Home", "cards": cards, **begin}
 
 
@@ -99,6 +99,16 @@ def _rejected_card(request: HttpRequest) -> dict[str, Any]:
     }
 
 
+def _beginning(request: HttpRequest) -> dict[str, Any]:
+    """How a first device comes."""
+    if settings.ENROLMENT:
+        title, how, command = "Enrol a first device", BY_KEY, first_enrolment(request)
+    else:
+        how = BY_MESSAGE if settings.AUTO_REGISTER else BY_HAND
+        title, command = "Send a first message", first_message(request)
+    return {"title_of_first": title, "how_to_begin": how, "first": command}
+
+
 def first_message(request: HttpRequest) -> str:
     """A command that sends a first message to this platform."""
     tenant = Tenant.objects.visible_to(person(request)).first()
@@ -107,3 +117,10 @@ def first_message(request: HttpRequest) -> str:
         f"mosquitto_pub -h {settings.MQTT_HOST} -p {settings.MQTT_PORT} -q 1 "
         f"-t {topic} -m '{{\"temperature\": 21.5}}'"
     )
+
+
+def first_enrolment(request: HttpRequest) -> str:
+    """A command by which a first device enrols."""
+    body = '{"key": "…", "device_uid": "my-first-device"}'
+    address = request.build_absolute_uri("/enroll")
+    return f"curl {address} -H 'Content-Type: application/json' -d '{body}'"

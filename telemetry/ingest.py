@@ -215,13 +215,18 @@ def _admitted(messages: Sequence[Incoming], devices: dict[str, KnownDevice]) -> 
         if device is None and message.tenant not in tenants:
             return message.reject(Reason.UNKNOWN_TENANT)
         if device is None:
-            why = "A reply registers no device." if message.reply else "AUTO_REGISTER is off."
+            why = "A reply registers no device." if message.reply else _why_not_registered()
             return message.reject(Reason.UNKNOWN_DEVICE, why)
         if device.tenant != message.tenant:
             return message.reject(Reason.FOREIGN_DEVICE)
         return message if device.is_enabled else message.reject(Reason.DEVICE_DISABLED)
 
     return [admitted(message) for message in messages]
+
+
+def _why_not_registered() -> str:
+    off = "AUTO_REGISTER is off."
+    return f"{off} A device has to enrol first: POST /enroll." if settings.ENROLMENT else off
 
 
 def _insert(rows: Rows, messages: Sequence[Incoming], devices: dict[str, KnownDevice]) -> int:

@@ -1,6 +1,7 @@
 """The console's frame: the menu of each person, and the home page."""
 
 from datetime import timedelta
+from html import unescape
 
 import pytest
 from django.template.loader import get_template
@@ -93,6 +94,15 @@ def test_without_registration_the_device_is_to_be_created_first(cast, settings):
     settings.AUTO_REGISTER = False
     page = people.console(cast.stranger).get("/admin/").text
     assert "Create the device “my-first-device”" in page
+
+
+def test_where_devices_enrol_it_is_shown_how(cast, settings):
+    cast.foreign.delete()
+    settings.ENROLMENT, settings.AUTO_REGISTER = True, False
+    page = unescape(people.console(cast.stranger).get("/admin/").text)
+    assert "Make an enrolment key" in page
+    assert "curl http://testserver/enroll -H" in page
+    assert "mosquitto_pub" not in page
 
 
 def test_a_platform_with_devices_shows_no_such_hint(cast):

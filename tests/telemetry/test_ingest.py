@@ -112,6 +112,14 @@ def test_an_unknown_device_is_rejected_where_registering_is_off(t0, settings):
     assert (the_reason(), Device.objects.count()) == (Reason.UNKNOWN_DEVICE, 0)
 
 
+def test_where_devices_enrol_an_unknown_one_is_told_how(t0, settings):
+    settings.AUTO_REGISTER, settings.ENROLMENT = False, True
+    store([message({"temp": 1})])
+    assert RejectedMessage.objects.get().detail.endswith(
+        "A device has to enrol first: POST /enroll."
+    )
+
+
 def test_an_unknown_tenant_is_rejected_and_belongs_to_nobody(t0):
     store([message({"temp": 1}, tenant="nobody")])
     rejected = RejectedMessage.objects.get()
