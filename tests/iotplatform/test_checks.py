@@ -55,11 +55,17 @@ def test_every_wrong_value_is_reported_at_once() -> None:
         "LOG_LEVEL": "loud",
         "AUTH_DEMO": "1",
         "NUM_PROXIES": "-1",
+        "ENROLMENT": "1",
+        "AUTO_REGISTER": "1",
     }
     output = manage("check", **{**PRODUCTION, **wrong}).stdout
-    numbers = {"E001", "E002", "E003", "E004", "E005", "E006", "E007", "E008", "E014", "W001"}
+    numbers = {"W001", *(f"E{number:03}" for number in (*range(1, 10), 14))}
     assert ids(output) == numbers
     assert all(name in output for name in wrong)
+
+
+def test_where_devices_enrol_they_do_not_register_themselves_unless_that_is_asked_for() -> None:
+    assert check(**PRODUCTION, ENROLMENT="1") == set()
 
 
 def test_nothing_that_a_trial_makes_up_holds_without_debug() -> None:
