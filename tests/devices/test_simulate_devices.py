@@ -225,8 +225,10 @@ def test_devices_have_the_faults_that_are_asked_for(
     assert asked == [faults]
 
 
-@pytest.mark.parametrize("wrong", ["--deaf=2", "--slow=-1", "--slow=nan", "--bad=nan"])
-def test_a_fault_out_of_its_range_is_refused(asked: list[Faults], wrong: str) -> None:
+@pytest.mark.parametrize(
+    "wrong", ["--deaf=2", "--slow=-1", "--slow=nan", "--bad=nan", "--url=127.0.0.1"]
+)
+def test_a_value_out_of_its_range_is_refused(asked: list[Faults], wrong: str) -> None:
     with pytest.raises(CommandError, match=wrong.split("=")[0]):
         call_command("simulate_devices", wrong)
 
@@ -239,6 +241,16 @@ def test_devices_without_their_tokens_are_not_begun_with(
     call_command("simulate_devices", "--prefix=pump", "--devices=1", f"--credentials={file}")
     with pytest.raises(CommandError, match=f"{file}: There is no token for pump-02"):
         call_command("simulate_devices", "--prefix=pump", "--devices=2", f"--credentials={file}")
+    assert len(asked) == 1
+
+
+def test_devices_enrol_before_they_connect(
+    asked: list[Faults], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    enrolled: list[Any] = []
+    monkeypatch.setattr(simulate_devices, "enrol", lambda *given: enrolled.append(given) or {})
+    call_command("simulate_devices", "--enrol=5ec0", "--url=http://iot.example", "--devices=1")
+    assert enrolled == [("5ec0", "http://iot.example", "t0", ["dev-01"])]
     assert len(asked) == 1
 
 

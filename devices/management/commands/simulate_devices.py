@@ -11,6 +11,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from devices.mqtt.topics import TopicError
 from devices.simulator.device import Faults
+from devices.simulator.enrolling import enrol
 from devices.simulator.link import Broker
 from devices.simulator.simulation import Simulation, uids_of
 from devices.simulator.tokens import TokensError, read_tokens
@@ -32,12 +33,21 @@ class Command(BaseCommand):
             "once, each needs its own",
         )
         parser.add_argument("--tenant", default="t0", help="slug of the tenant they belong to")
-        parser.add_argument(
+        tokens = parser.add_mutually_exclusive_group()
+        tokens.add_argument(
             "--credentials",
             type=Path,
             metavar="FILE",
             help="CSV or JSON with device_uid and token, as POST /credentials answers: each device "
             "connects with its uid as user name and client id, and its token as password",
+        )
+        tokens.add_argument(
+            "--enrol",
+            metavar="KEY",
+            help="an enrolment key, which each device shows at --url to be given its token",
+        )
+        parser.add_argument(
+            "--url", type=web_address, default="http://127.0.0.1:8000", help="where devices enrol"
         )
         parser.add_argument(
             "--interval", type=seconds, default=2.0, help="seconds between messages of a device"
@@ -81,7 +91,7 @@ class Command(BaseCommand):
                 broker(),
                 interval=options["interval"],
                 faults=Faults(**{field.name: options[field.name] for field in fields(Faults)}),
-                tokens=tokens(options["credentials"], uids),
+                tokens=tokens(options, uids),
             )
         except TopicError as error:
             raise CommandError(f"--tenant, --prefix: {error}") from error
@@ -91,12 +101,16 @@ class Command(BaseCommand):
             raise CommandError(f"The broker has not acknowledged {missing} messages.")
 
 
-def tokens(path: Path | None, uids: list[str]) -> dict[str, str]:
-    """The token of each device; without a file, of none."""
+def tokens(options: dict[str, Any], uids: list[str]) -> dict[str, str]:
+    """The token of each device, as the options say; without any, of none."""
     try:
-        return read_tokens(path, uids) if path else {}
+        if file := options["credentials"]:
+            return read_tokens(file, uids)
+        if key := options["enrol"]:
+            return enrol(key, options["url"], options["tenant"], uids)
     except TokensError as error:
-        raise CommandError(f"--credentials {path}: {error}") from error
+        raise CommandError(f"--credentials {file}: {error}" if file else str(error)) from error
+    return {}
 
 
 def broker() -> Broker:
@@ -121,6 +135,12 @@ def seconds(text: str) -> float:
     if not (number := float(text)) >= 0:
         raise argparse.ArgumentTypeError("must not be negative")
     return number
+
+
+def web_address(text: str) -> str:
+    if not text.startswith(("http://", "https://")):
+        raise argparse.ArgumentTypeError("must begin with http:// or https://")
+    return text
 
 
 def probability(text: str) -> float:
