@@ -102,14 +102,17 @@ def told(answer):
 
 def rows(device, body):
     """The readings of the device, without ids and times that the platform gave them."""
-    return [
-        (
-            reading.payload,
-            reading.msg_id if reading.msg_id.encode() in body else len(reading.msg_id),
-            "came" if reading.ts == reading.received_at else reading.ts,
+    # Readings of one message come in the order of their ids.
+    return sorted(
+        str(
+            (
+                reading.payload,
+                reading.msg_id if reading.msg_id.encode() in body else len(reading.msg_id),
+                "came" if reading.ts == reading.received_at else reading.ts,
+            )
         )
-        for reading in Telemetry.objects.of(device).order_by("id")
-    ]
+        for reading in Telemetry.objects.of(device)
+    )
 
 
 def kept(device):
