@@ -57,7 +57,7 @@ def handed_over(tokens: Mapping[str, str], directory: Path) -> Iterator[str]:
 def publishing(token: str, port: int, web: str, tenant: str, login: Mapping[str, str]) -> str:
     """How to publish with the `token` of the device by hand, and to see that nobody else can;
     `login` is of somebody who may switch devices off."""
-    to = f"mosquitto_pub -p {port} -q 1"
+    to = f"mosquitto_pub -h {HOST} -p {port} -q 1"
     me = f"-u {BY_HAND} -i {BY_HAND}"
     mine, other = (f"-t {tenant}/devices/{uid}/telemetry" for uid in (BY_HAND, SIMULATED[0]))
     reading = """-m '{"temperature": 21.5}'"""

@@ -101,6 +101,11 @@ class SimulatedDevice:
         return self._link.unacknowledged
 
     @property
+    def can_settle(self) -> bool:
+        """Whether the broker may still acknowledge something: not while it refuses the device."""
+        return self.unacknowledged > 0 and not self._link.is_refused
+
+    @property
     def is_settled(self) -> bool:
         """Whether the broker knows all that there is to know."""
         return self._link.is_online and not self.unacknowledged

@@ -49,8 +49,9 @@ class Link:
     """A device's connection, which it makes anew whenever it has to.
 
     Messages wait while the broker is away. `unacknowledged` counts those that the broker may not
-    have, `is_online` says whether it has been told so in this session. Everything but paho's own
-    callbacks happens in the thread of the schedule.
+    have, `is_online` says whether it has been told so in this session, `is_refused` whether it does
+    not let the device in. Everything but paho's own callbacks happens in the thread of the
+    schedule.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class Link:
     ) -> None:
         self.unacknowledged = 0
         self.is_online = False
+        self.is_refused = False
         self._tenant, self._uid = tenant, uid
         self._broker = broker
         self._schedule = schedule
@@ -72,7 +74,6 @@ class Link:
         self._commands = self._topic("commands")
         self._session = ""
         self._failures = 0
-        self._is_refused = False
         self._client = self._make_client()
 
     def _topic(self, kind: str) -> str:
@@ -149,7 +150,7 @@ class Link:
             self._note_refusal(reason)
             return
         logger.info("%s: connected.", self._uid)
-        self._failures, self._is_refused = 0, False
+        self._failures, self.is_refused = 0, False
         self._client.subscribe(self._commands, qos=1)
 
     def _on_subscribe(
@@ -170,10 +171,10 @@ class Link:
         self._schedule.after(0, self._acknowledged)
 
     def _note_refusal(self, reason: ReasonCode) -> None:
-        if not self._is_refused:
+        if not self.is_refused:
             advice = WITH_TOKEN if self._broker.username else WITHOUT_TOKEN
             logger.warning(REFUSED, self._uid, reason, advice)
-        self._is_refused = True
+        self.is_refused = True
 
     def _on_connect_fail(self, *_: Any) -> None:
         broker = self._broker
@@ -183,7 +184,7 @@ class Link:
     def _on_disconnect(self, _: Any, __: Any, ___: Any, reason: ReasonCode, ____: Any) -> None:
         self._schedule.after(0, self._lost)
         if reason.is_failure:
-            if not self._is_refused:
+            if not self.is_refused:
                 logger.warning("%s: connection lost: %s.", self._uid, reason)
             self._pause()
 

@@ -74,7 +74,9 @@ class Simulation:
     def _leave(self) -> int:
         for device in self._devices:
             device.stop()
-        self._schedule.run(lambda: not self._count_missing(), GOODBYE_SECONDS)
+        self._schedule.run(
+            lambda: not any(device.can_settle for device in self._devices), GOODBYE_SECONDS
+        )
         for device in self._devices:
             device.disconnect()
         return self._count_missing()

@@ -265,6 +265,9 @@ def test_a_device_that_is_refused_says_so_and_the_others_go_on(tmp_path: Path) -
     ):
         assert process.stdout
         said = "".join(process.stdout.readline() for _ in range(3))
+        process.terminate()
+        # It does not wait for the broker to acknowledge what it refuses to take.
+        process.wait(timeout=4)
     assert "dev-02: the broker refuses it" in said
     assert "dev-01: connected" in said
     assert "dev-03: connected" in said
