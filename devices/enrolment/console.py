@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django import forms
+from django.conf import settings
 from django.contrib import messages
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError
@@ -47,6 +48,7 @@ COLOURS = {
 DAYS, LONGEST_DAYS = 30, 3650
 DEVICES_SHOWN = 100
 OTHER_TENANT = "Choose a type of the key's tenant, or a shared one."
+OFF = "Devices do not enrol here yet: ENROLMENT is not set to 1."
 REVOKED = "Revoked. No device enrols with “{}” any more."
 
 
@@ -119,6 +121,7 @@ class AddPage(UnfoldModelAdminViewMixin, FormView):
             **super().get_context_data(**context),
             "opts": self.model_admin.opts,
             "address": address,
+            "obstacle": "" if settings.ENROLMENT else OFF,
         }
 
 
