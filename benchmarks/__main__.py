@@ -2,7 +2,9 @@
 
 import argparse
 
-from benchmarks import api, authentication, commands, growth, history, ingest, latency, memory
+from benchmarks import api, authentication, commands, growth, history, http, ingest, latency, memory
+
+ALL = (ingest, memory, latency, growth, api, http, history, commands, authentication)
 
 
 def main() -> None:
@@ -11,7 +13,7 @@ def main() -> None:
     parser.add_argument("--baseline", help="directory of the service before")
     parser.add_argument("--baseline-python", help="a Python with that service's requirements")
     options = parser.parse_args()
-    for benchmark in (ingest, memory, latency, growth, api, history, commands, authentication):
+    for benchmark in ALL:
         arguments = [*benchmark.QUICK] if options.quick else []
         if benchmark in (ingest, api, commands) and options.baseline and options.baseline_python:
             arguments += ["--baseline", options.baseline]
