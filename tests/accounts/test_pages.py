@@ -10,7 +10,7 @@ from django.test import Client
 from django.urls import URLPattern, reverse
 
 from accounts.models import Tenant, User
-from devices.models import Command, CommandBatch, Device, DeviceType, EnrolmentKey
+from devices.models import BrokerChange, Command, CommandBatch, Device, DeviceType, EnrolmentKey
 from telemetry.models import RejectedMessage
 from tests import cast as people
 
@@ -49,6 +49,14 @@ PAGES = {
     "devices_device_export_csv": "200 200 200 200 200 302",
     "devices_device_export_json": "200 200 200 200 200 302",
     "devices_device_command": "403 200 200 404 200 302",
+    "devices_device_credential": "403 200 200 404 200 302",
+    "devices_device_credentials": "403 302 302 302 302 302",
+    "devices_credential_revoke": "403 200 200 404 200 302",
+    "devices_brokerchange_changelist": "403 200 200 200 200 302",
+    "devices_brokerchange_add": "403 403 403 403 403 302",
+    "devices_brokerchange_change": "403 200 200 404 200 302",
+    "devices_brokerchange_delete": "403 403 403 404 403 302",
+    "devices_brokerchange_history": "403 200 200 404 200 302",
     "devices_command_changelist": "200 200 200 200 200 302",
     "devices_command_add": "403 403 403 403 403 302",
     "devices_command_change": "200 200 200 404 200 302",
@@ -85,6 +93,7 @@ ADDRESSES = {
     "view_on_site": "/admin/r/1/1/",
     "(?P<url>.*)$": "/admin/no/such/page/",
     "<path:object_id>/": "/admin/devices/device/{device}/",
+    "devices_credential_revoke": "/admin/devices/device/{device}/credential/{credential}/revoke/",
     "telemetry_telemetry_changelist": "/admin/telemetry/telemetry/?device={device}",
 }
 
@@ -105,7 +114,7 @@ def routes() -> dict[str, URLPattern]:
 def address(name: str, cast: SimpleNamespace) -> str:
     """The address of the page `name`, about something of tenant t0."""
     if name in ADDRESSES:
-        return ADDRESSES[name].format(device=cast.device.pk)
+        return ADDRESSES[name].format(device=cast.device.pk, credential=cast.credential.pk)
     arguments = routes()[name].pattern.converters
     return reverse(f"admin:{name}", args=[thing(name, cast) for _ in arguments])
 
@@ -115,6 +124,8 @@ def thing(name: str, cast: SimpleNamespace) -> Any:
     things = {
         "devices_device": cast.device.pk,
         "devices_device_command": cast.device.pk,
+        "devices_device_credential": cast.device.pk,
+        "devices_brokerchange": cast.change.pk,
         "devices_command": cast.command.pk,
         "devices_commandbatch": cast.command.batch_id,
         "devices_devicetype": cast.type.pk,
@@ -136,6 +147,9 @@ def cast(cast: SimpleNamespace) -> SimpleNamespace:
     cast.command = people.batch(cast.t0).commands.get()
     cast.key = people.enrolment_key(cast.t0, cast.admin).key
     cast.type = DeviceType.objects.create(name="Sensor", tenant=cast.t0)
+    people.token(cast.device)
+    cast.credential = cast.device.credentials.get()
+    cast.change = BrokerChange.objects.create(device_uid="dev-01", tenant=cast.t0)
     return cast
 
 

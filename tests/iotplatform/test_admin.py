@@ -28,9 +28,15 @@ FLEET = ["Home", "Devices", "Device types", "Commands", "Command batches"]
     ("actor", "offered"),
     [
         ("viewer", FLEET),
-        ("operator", [*FLEET, "Rejected messages"]),
-        ("admin", [*FLEET, "Rejected messages", "Users", "Tenants", "Enrolment keys"]),
-        ("staff", [*FLEET, "Rejected messages", "Users", "Tenants", "Enrolment keys"]),
+        ("operator", [*FLEET, "Broker changes", "Rejected messages"]),
+        (
+            "admin",
+            [*FLEET, "Broker changes", "Rejected messages", "Users", "Tenants", "Enrolment keys"],
+        ),
+        (
+            "staff",
+            [*FLEET, "Broker changes", "Rejected messages", "Users", "Tenants", "Enrolment keys"],
+        ),
     ],
 )
 def test_the_menu_offers_what_a_person_may_see(cast, actor, offered):
