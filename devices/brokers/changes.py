@@ -4,7 +4,7 @@ What the broker is to know of a device is read when a change is claimed, so noth
 """
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 from django.db import connection, transaction
@@ -15,10 +15,7 @@ from devices.models import BrokerChange
 LEASE_SECONDS = 60.0
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 600.0
 
-# A device that has no credential in force, or is off, or erased, is not admitted; `names` are its
-# own and those of the enabled devices that it speaks for.
 CLAIM = """
-WITH claimed AS (
     UPDATE devices_brokerchange AS change
     SET leased_until = statement_timestamp() + %(lease)s * interval '1 second'
     FROM (
@@ -30,20 +27,30 @@ WITH claimed AS (
     ) AS due
     WHERE change.device_uid = due.device_uid
     RETURNING change.device_uid, token, version, attempts
-)
-SELECT claimed.device_uid, token, version, attempts,
+"""
+
+ALL = """
+SELECT device_uid, coalesce(token, ''), coalesce(version, 0), coalesce(attempts, 0)
+FROM devices_device LEFT JOIN devices_brokerchange USING (device_uid)
+"""
+
+# A device that has no credential in force, or is off, or erased, is not admitted; `names` are its
+# own and those of the enabled devices that it speaks for.
+KNOWN = """
+WITH asked (device_uid, token, version, attempts) AS ({asked})
+SELECT asked.device_uid, token, version, attempts,
     coalesce(is_enabled, false) AND credential.id IS NOT NULL,
     deleted_at IS NOT NULL OR device.id IS NULL,
-    CASE WHEN device.id IS NULL THEN '{}'
-        ELSE ARRAY[[slug, device.device_uid]]::text[] || coalesce(further.names, '{}') END
-FROM claimed
+    CASE WHEN device.id IS NULL THEN '{{}}'
+        ELSE ARRAY[[slug, device.device_uid]]::text[] || coalesce(further.names, '{{}}') END,
+    coalesce(credential.digests, '{{}}')
+FROM asked
 LEFT JOIN devices_device AS device USING (device_uid)
 LEFT JOIN accounts_tenant AS tenant ON tenant.id = device.tenant_id
 LEFT JOIN LATERAL (
-    SELECT id FROM devices_credential
+    SELECT max(id) AS id, array_agg(digest) AS digests FROM devices_credential
     WHERE device_id = device.id AND revoked_at IS NULL
       AND (expires_at IS NULL OR expires_at > statement_timestamp())
-    ORDER BY id DESC LIMIT 1
 ) AS credential ON true
 LEFT JOIN LATERAL (
     SELECT array_agg(ARRAY[slug, other.device_uid]::text[] ORDER BY other.device_uid) AS names
@@ -89,7 +96,8 @@ class Change(NamedTuple):
     """What the broker is to know of a device.
 
     `names` are the (tenant, uid) that it may speak for, its own first; empty where the device is
-    erased. `is_gone`: it never comes back. `token` is a new one, in plain text.
+    erased. `is_gone`: it never comes back. `token` is a new one, in plain text, `digests` are those
+    of its tokens in force.
     """
 
     uid: str
@@ -99,6 +107,7 @@ class Change(NamedTuple):
     is_admitted: bool
     is_gone: bool
     names: list[tuple[str, str]]
+    digests: Collection[bytes] = ()
 
 
 class Told(NamedTuple):
@@ -116,11 +125,19 @@ class Told(NamedTuple):
 def claim(limit: int) -> list[Change]:
     """Changes that are due, for nobody else to tell before the lease is over."""
     with connection.cursor() as cursor:
-        cursor.execute(CLAIM, {"limit": limit, "lease": LEASE_SECONDS})
-        return [
-            Change._make((*told, [(tenant, uid) for tenant, uid in names]))
-            for *told, names in cursor.fetchall()
-        ]
+        asked = KNOWN.format(asked=CLAIM)
+        cursor.execute(asked, {"limit": limit, "lease": LEASE_SECONDS})
+        return list(map(_change, cursor.fetchall()))
+
+
+def everything() -> list[Change]:
+    """What the broker is to know of every device, whether or not that has changed.
+
+    Nothing is claimed by it.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(KNOWN.format(asked=ALL))
+        return list(map(_change, cursor.fetchall()))
 
 
 @transaction.atomic
@@ -154,6 +171,12 @@ def wait() -> float | None:
         cursor.execute(NEXT)
         (seconds,) = cursor.fetchone()
     return None if seconds is None else max(0.0, float(seconds))
+
+
+def _change(row: Sequence[Any]) -> Change:
+    *told, names, digests = row
+    pairs = [(tenant, uid) for tenant, uid in names]
+    return Change._make((*told, pairs, set(map(bytes, digests))))
 
 
 def _columns(told: Collection[Told]) -> dict[str, Any]:
