@@ -15,6 +15,7 @@ from typing import Any
 import orjson
 from mqtt5 import PubAckReasonCode
 
+from devices.brokers.carrier import Carrier
 from devices.commands import outbox
 from devices.commands.outbox import LEASE_SECONDS, Claim, Outcome, Result, Turn
 from devices.daemon.wakeups import listen
@@ -51,12 +52,21 @@ class NotConnected(Exception):
 class Dispatcher:
     """Publishes through `session` what `writer` claims, until told to stop.
 
-    Without `with_properties` the messages are such as MQTT 3.1.1 has, too.
+    Without `with_properties` the messages are such as MQTT 3.1.1 has, too. A `carrier` works beside
+    it, with the same session.
     """
 
-    def __init__(self, session: Session, writer: Writer, *, with_properties: bool) -> None:
+    def __init__(
+        self,
+        session: Session,
+        writer: Writer,
+        *,
+        with_properties: bool,
+        carrier: Carrier | None = None,
+    ) -> None:
         self.session = session
         self.writer = writer
+        self.carrier = carrier
         self.report = Report()
         self._with_properties = with_properties
         self._flying: set[asyncio.Task[Outcome]] = set()
@@ -71,9 +81,10 @@ class Dispatcher:
             async with asyncio.TaskGroup() as group:
                 connection = group.create_task(self.session.run())
                 others = [group.create_task(work) for work in self._beside()]
-                work = group.create_task(self._drain() if drain else self._dispatch())
+                work = {group.create_task(each) for each in self._work(drain=drain)}
+                done = group.create_task(asyncio.wait(work))
                 stop = group.create_task(self._stopping.wait())
-                await asyncio.wait({work, stop}, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait({done, stop}, return_when=asyncio.FIRST_COMPLETED)
                 stop.cancel()
                 await self._finish(work)
                 for task in others:
@@ -86,10 +97,16 @@ class Dispatcher:
     def stop(self) -> None:
         """Have the broker's answers to what is in hand recorded, then end `run`."""
         self._stopping.set()
+        if self.carrier:
+            self.carrier.stop()
 
     def wake(self) -> None:
         """Look for work now, or once more if that is going on."""
         self._woken.set()
+
+    def _work(self, *, drain: bool) -> list[Coroutine[Any, Any, None]]:
+        carrying = [self.carrier.run(drain=drain)] if self.carrier else []
+        return [self._drain() if drain else self._dispatch(), *carrying]
 
     def _beside(self) -> list[Coroutine[Any, Any, None]]:
         return [listen(outbox.CHANNEL, self.wake), self._report()]
@@ -160,15 +177,15 @@ class Dispatcher:
         if self._outcomes:
             await self._turn(0)
 
-    async def _finish(self, work: asyncio.Task[None]) -> None:
-        await asyncio.wait({work}, timeout=STOP_SECONDS)
+    async def _finish(self, work: set[asyncio.Task[None]]) -> None:
+        await asyncio.wait(work, timeout=STOP_SECONDS)
         if unrecorded := len(self._outcomes) + len(self._flying):
             logger.error(
                 "Stopping without a record of what became of %d of the last commands; they will "
                 "be published again.",
                 unrecorded,
             )
-        for task in (work, *self._flying):
+        for task in (*work, *self._flying):
             task.cancel()
 
     async def _publish(self, claim: Claim, began: float) -> Outcome:

@@ -8,16 +8,25 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
+from devices.brokers.carrier import Carrier, subscriptions, teller
 from devices.commands.dispatcher import Dispatcher, NotConnected
 from devices.daemon import services
 from devices.daemon.broker import session_options
 from devices.daemon.lifecycle import stop_on_signals
 from devices.daemon.writer import Writer
-from devices.mqtt.session import Session, SessionTakenOver
+from devices.mqtt.session import Session, SessionTakenOver, SubscriptionRefused
+
+NOT_LET = (
+    "{} There Mosquitto answers who manages its accounts: have “manage.py sync_broker --file” "
+    "write its file anew; see docs/mosquitto.md."
+)
 
 
 class Command(BaseCommand):
-    help = "Publish queued commands to their devices; several dispatchers may run."
+    help = (
+        "Publish queued commands to their devices, and tell the broker of devices that may connect "
+        "no more, or newly; several dispatchers may run."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
@@ -29,21 +38,31 @@ class Command(BaseCommand):
             asyncio.run(dispatch(drain=drain))
         except* (SessionTakenOver, NotConnected) as errors:
             raise CommandError(str(errors.exceptions[0])) from errors
+        except* SubscriptionRefused as errors:
+            raise CommandError(NOT_LET.format(errors.exceptions[0])) from errors
 
 
 async def dispatch(*, drain: bool) -> None:
     """Put the dispatcher together as configured and run it to its end."""
-    writer = Writer()
+    writers = [Writer(), Writer()]
     service = services.dispatcher()
     session = Session(
         **session_options(service),
-        # Nothing is subscribed, so there is nothing that the broker had to keep for a next time.
+        subscriptions=subscriptions(),
+        # There is nothing that the broker had to keep for a next time.
         client_id=f"{service.client_id}-{secrets.token_hex(4)}",
         session_expiry=0,
     )
-    dispatcher = Dispatcher(session, writer, with_properties=not settings.MQTT_EMBEDDED)
+    tell = teller(session)
+    dispatcher = Dispatcher(
+        session,
+        writers[0],
+        with_properties=not settings.MQTT_EMBEDDED,
+        carrier=Carrier(tell, writers[1]) if tell else None,
+    )
     stop_on_signals(dispatcher.stop)
     try:
         await dispatcher.run(drain=drain)
     finally:
-        writer.close()
+        for writer in writers:
+            writer.close()
