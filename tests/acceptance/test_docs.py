@@ -99,7 +99,7 @@ def reject(tenant: Tenant, number: int, payload: bytes, reason: str, detail: str
 @pytest.fixture
 def server(tmp_path: Path, django_db_reset_sequences: None) -> Iterator[str]:
     fill()
-    with serving(tmp_path, DEBUG="1", AUTH_DEMO="1") as address:
+    with serving(tmp_path, DEBUG="1", AUTH_DEMO="1", ENROLMENT="1") as address:
         yield address
 
 

@@ -24,6 +24,8 @@ SERVER = "http://127.0.0.1:8000"
 WIDTH = 100
 
 TOKEN = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]+")
+SECRET = re.compile(r"\b[0-9a-f]{64}\b")
+"""The token of a device, or an enrolment key."""
 CURSOR = re.compile(r"cursor=[^>&\s]+")
 MOMENT = re.compile(r"(\d{4}-\d\d-\d\dT[\d:.]+)(Z|\+00:00)")
 SOME_MOMENT = datetime(2026, 1, 14, 12, 30, tzinfo=UTC)
@@ -78,6 +80,7 @@ def lasting(text: str, started: datetime) -> str:
 
     text = RANDOM_ID.sub(id, text.replace(UNHURRIED, "null"))
     text = TOKEN.sub("eyJhbGciOi…", text.replace("\r\n", "\n"))
+    text = SECRET.sub("9f86d081…", text)
     return MOMENT.sub(moment, CURSOR.sub("cursor=…", text))
 
 
