@@ -13,6 +13,11 @@ MOSQUITTO = "/usr/sbin/mosquitto"
 START_SECONDS = 10
 
 
+def plugin() -> Path:
+    """The library of Mosquitto's dynamic security; Debian has a folder for each kind of machine."""
+    return next(Path("/usr/lib").glob("*/mosquitto_dynamic_security.so"))
+
+
 def free_port() -> int:
     """A TCP port of 127.0.0.1 that nobody listens on."""
     with socket.socket() as probe:
@@ -45,8 +50,8 @@ class Mosquitto:
     """Debian's mosquitto below `directory`; the same port and data over stops, kills and restarts.
 
     `persistence` writes the sessions to disk after every change and at a stop. `users` maps names
-    to passwords; without it everybody may connect. `config` lines are added below the listener, so
-    that they may describe its TLS.
+    to passwords; without it everybody may connect. With `dynamic_security`, only the accounts in
+    that file may. `config` lines are added below the listener, so that they may describe its TLS.
     """
 
     host = "127.0.0.1"
@@ -57,6 +62,7 @@ class Mosquitto:
         *,
         persistence: bool = False,
         users: dict[str, str] | None = None,
+        dynamic_security: Path | None = None,
         config: Sequence[str] = (),
     ) -> None:
         self.directory = directory / "mosquitto"
@@ -65,6 +71,7 @@ class Mosquitto:
         self.process: subprocess.Popen[bytes] | None = None
         self._persistence = persistence
         self._users = users
+        self._dynamic_security = dynamic_security
         self._config = config
 
     def __enter__(self) -> Self:
@@ -115,8 +122,14 @@ class Mosquitto:
             "max_queued_messages 0",
             "max_inflight_messages 65535",
             "set_tcp_nodelay true",
-            f"allow_anonymous {'false' if self._users else 'true'}",
+            f"allow_anonymous {'false' if self._users or self._dynamic_security else 'true'}",
         ]
+        if self._dynamic_security:
+            lines += [
+                f"plugin {plugin()}",
+                f"plugin_opt_config_file {self._dynamic_security}",
+                "check_retain_source true",
+            ]
         if self._persistence:
             lines += [
                 "persistence true",
