@@ -115,19 +115,21 @@ class Carrier:
     async def _drain(self) -> None:
         tried: set[tuple[str, int]] = set()
         while not self._stopping.is_set():
-            told = await self._round()
-            before, tried = tried, tried | {(each.change.uid, each.change.version) for each in told}
-            if self._teller.is_ready() and tried == before:
-                return
             self._woken.clear()
-            if not told:
+            told = await self._round()
+            if told is None:
                 await _until(self._woken, self._pause)
+                continue
+            fresh = {(each.change.uid, each.change.version) for each in told} - tried
+            if not fresh:
+                return
+            tried |= fresh
 
-    async def _round(self) -> list[Told]:
-        """What became of some changes; none if there are none now, or nobody to tell."""
+    async def _round(self) -> list[Told] | None:
+        """What became of some changes; nothing if there are none now, None if nobody to tell."""
         if not self._teller.is_ready():
             self._pause = NOT_READY_SECONDS
-            return []
+            return None
         look = partial(_look, self.pace.limit, self._teller.knows_no_time)
         claimed, wait = await self.writer.run(look)
         if not claimed:
