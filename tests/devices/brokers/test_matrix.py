@@ -23,7 +23,6 @@ from tests.wire import V5, V311, Wire
 
 pytestmark = [pytest.mark.mosquitto, pytest.mark.django_db]
 
-PLUGIN = "/usr/lib/x86_64-linux-gnu/mosquitto_dynamic_security.so"
 EVERYTHING = ("publishClientSend", "publishClientReceive", "subscribePattern")
 
 
@@ -56,8 +55,7 @@ def knowing_witnesses(path: Path) -> Path:
 @pytest.fixture
 def port(tmp_path: Path) -> Iterator[int]:
     file = knowing_witnesses(tmp_path / "dynamic-security.json")
-    plugin = [f"plugin {PLUGIN}", f"plugin_opt_config_file {file}"]
-    with Mosquitto(tmp_path, config=["allow_anonymous false", *plugin]) as broker:
+    with Mosquitto(tmp_path, dynamic_security=file) as broker:
         yield broker.port
 
 
