@@ -1,8 +1,10 @@
 """Brings the broker to what the database says, whatever happened to either."""
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import Collection, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,6 +32,7 @@ LEFT = {
     UNKNOWN: "in need of a new token",
     FOREIGN: "taken by an account that is not ours",
 }
+NOT_DONE = "not done, for the reason that the console gives under Broker changes"
 
 
 class InTheWay(Exception):
@@ -101,9 +104,11 @@ def _may_stay(client: emqx.Client, admitted: Collection[str]) -> bool:
 async def _mosquitto_live(writer: Writer, *, dry_run: bool) -> Outcome:
     async with live.conversing() as (session, talk):
         found = await _compared(writer, talk)
+        outcome = outcome_of(found)
         if not dry_run:
-            await _correct(writer, session, talk, found.differences)
-    return outcome_of(found)
+            undone = await _correct(writer, session, talk, found.differences)
+            outcome.left.update({NOT_DONE: undone} if undone else {})
+    return outcome
 
 
 async def _compared(writer: Writer, talk: Conversation) -> Comparison:
@@ -114,21 +119,32 @@ async def _compared(writer: Writer, talk: Conversation) -> Comparison:
 
 async def _correct(
     writer: Writer, session: Session, talk: Conversation, differences: Sequence[Difference]
-) -> None:
+) -> list[str]:
+    """Returns the devices of which the broker could not be told."""
     devices = {each.name for each in differences if each.is_of_device and each.plan.commands}
-    # Our own account comes last, since that ends our session.
-    own = dispatcher().username
-    others = sorted((e for e in differences if not e.is_of_device), key=lambda e: e.name == own)
-    await writer.run(lambda: _note(devices))
+    await writer.run(partial(_note, devices))
     tell = Teller(Management(talk).tell, is_ready=lambda: session.connected, knows_no_time=True)
     await Carrier(tell, writer).run(drain=True)
-    for each in others:
-        await live.do(talk, each.plan.commands)
+    own = dispatcher().username
+    for each in differences:
+        if not each.is_of_device and each.name != own:
+            await live.do(talk, each.plan.commands)
+    # Our own account comes last, since that ends our session, often before the answer.
+    with contextlib.suppress(ConnectionError):
+        for each in differences:
+            if each.name == own:
+                await live.do(talk, each.plan.commands)
+    return await writer.run(partial(_undone, devices))
 
 
 def _note(uids: Collection[str]) -> None:
     ids = Device.objects.filter(device_uid__in=uids).values_list("pk", flat=True)
     BrokerChange.objects.note(set(ids))
+
+
+def _undone(uids: Collection[str]) -> list[str]:
+    failed = BrokerChange.objects.filter(device_uid__in=uids).exclude(error__in=["", *LEFT])
+    return list(failed.values_list("device_uid", flat=True))
 
 
 def _accounts() -> list[Service]:

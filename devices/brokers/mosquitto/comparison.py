@@ -103,7 +103,7 @@ def _of_services(
 
 
 def _of_devices(state: State, changes: Collection[Change]) -> Iterator[Difference]:
-    for change in changes:
+    for change in sorted(changes, key=lambda each: each.uid):
         account = state.accounts.get(change.uid)
         plan = plans.of_device(change, account, state.roles.get(role_of_device(change.uid)))
         if plan.commands or plan.error:
