@@ -145,5 +145,5 @@ def _make(key: EnrolmentKey, uid: str) -> Device:
     """A device of the key's; a Conflict if somebody else takes the uid at the same moment."""
     with conflicts(TAKEN):
         return Device.objects.create(
-            device_uid=uid, name=uid, tenant_id=key.tenant_id, type_id=key.type_id
+            device_uid=uid, name=uid, tenant=key.tenant, type_id=key.type_id
         )

@@ -13,11 +13,12 @@ from rest_framework import serializers
 from accounts.fields import SentOnly, TenantField
 from accounts.models import Tenant, validate_slug
 from accounts.rest import Moment, StrictFields, person
+from devices.credentials.access import topics_of
+from devices.credentials.serializers import TopicsSerializer
 from devices.enrolment import examples
 from devices.enrolment.enrolling import Enrolled
 from devices.enrolment.keys import FEWER_THAN_CAME, IN_THE_PAST, KeyState, Made, state_of
 from devices.models import DeviceType, Enrolment, EnrolmentKey
-from devices.mqtt import topics
 from devices.serializers import NO_TYPE
 
 NO_TENANT = "You belong to no tenant: name the one that devices enrol in."
@@ -25,7 +26,7 @@ LONGEST_KEY = 256
 
 
 @extend_schema_serializer(examples=[OpenApiExample("A key", examples.KEY, response_only=True)])
-class KeySerializer(StrictFields, SentOnly):
+class EnrolmentKeySerializer(StrictFields, SentOnly):
     """A key that devices enrol with. The key itself is never shown again."""
 
     tenant = TenantField(
@@ -77,7 +78,7 @@ class KeySerializer(StrictFields, SentOnly):
 @extend_schema_serializer(
     examples=[OpenApiExample("A key for 500 devices", examples.NEW_KEY, request_only=True)]
 )
-class NewKeySerializer(KeySerializer):
+class NewEnrolmentKeySerializer(EnrolmentKeySerializer):
     """A key to be made."""
 
     type = serializers.CharField(  # type: ignore[assignment]
@@ -112,10 +113,10 @@ class NewKeySerializer(KeySerializer):
 @extend_schema_serializer(
     examples=[OpenApiExample("For more devices", {"quota": 800}, request_only=True)]
 )
-class KeyChangeSerializer(KeySerializer):
+class EnrolmentKeyChangeSerializer(EnrolmentKeySerializer):
     """What may change of a key."""
 
-    class Meta(KeySerializer.Meta):
+    class Meta(EnrolmentKeySerializer.Meta):
         fields = ["name", "quota", "expires_at"]
 
     def validate_quota(self, quota: int) -> int:
@@ -129,16 +130,16 @@ class KeyChangeSerializer(KeySerializer):
 @extend_schema_serializer(
     examples=[OpenApiExample("A new key", examples.MADE, response_only=True, status_codes=["201"])]
 )
-class KeyMadeSerializer(KeySerializer):
+class EnrolmentKeyMadeSerializer(EnrolmentKeySerializer):
     """A key that was just made."""
 
     key = serializers.CharField(help_text="What devices show. Nobody can be shown it again.")
 
-    class Meta(KeySerializer.Meta):
-        fields = [*KeySerializer.Meta.fields, "key"]
+    class Meta(EnrolmentKeySerializer.Meta):
+        fields = [*EnrolmentKeySerializer.Meta.fields, "key"]
 
     def to_representation(self, made: Made) -> Any:
-        shown = KeySerializer(made.key, context=self.context).data
+        shown = EnrolmentKeySerializer(made.key, context=self.context).data
         return {**shown, "key": made.secret}
 
 
@@ -171,15 +172,6 @@ class EnrolSerializer(StrictFields):
     )
 
 
-class TopicsSerializer(serializers.Serializer):
-    """The topics of a device."""
-
-    telemetry = serializers.CharField(help_text="To publish readings.")
-    commands = serializers.CharField(help_text="To subscribe to.")
-    replies = serializers.CharField(help_text="To publish what became of commands.")
-    status = serializers.CharField(help_text="To publish whether it is online; its Last Will.")
-
-
 @extend_schema_serializer(
     examples=[
         OpenApiExample("It may connect", examples.ENROLLED, status_codes=["201", "200"]),
@@ -199,13 +191,13 @@ class EnrolledSerializer(serializers.Serializer):
     )
 
     def to_representation(self, enrolled: Enrolled) -> Any:
-        uid, tenant = enrolled.device.device_uid, enrolled.device.tenant.slug
+        device, uid = enrolled.device, enrolled.device.device_uid
         return {
             "device_uid": uid,
-            "tenant": tenant,
+            "tenant": device.tenant.slug,
             "username": uid,
             "client_id": uid,
             "token": enrolled.issued.token,
-            "topics": {kind: topics.build(tenant, uid, kind) for kind in topics.KINDS},
+            "topics": topics_of(device),
             "expires_at": enrolled.issued.credential.expires_at,
         }

@@ -22,12 +22,12 @@ from devices.enrolment.enrolling import enrol
 from devices.enrolment.keys import make, revoke
 from devices.enrolment.serializers import (
     EnrolledSerializer,
+    EnrolmentKeyChangeSerializer,
+    EnrolmentKeyMadeSerializer,
+    EnrolmentKeySerializer,
     EnrolmentSerializer,
     EnrolSerializer,
-    KeyChangeSerializer,
-    KeyMadeSerializer,
-    KeySerializer,
-    NewKeySerializer,
+    NewEnrolmentKeySerializer,
 )
 from devices.models import Device, Enrolment, EnrolmentKey
 
@@ -48,7 +48,7 @@ class EnrolView(Door):
     serializer_class = EnrolSerializer
 
     @extend_schema(
-        operation_id="enroll",
+        operation_id="devices_enroll",
         tags=["enrolment"],
         summary="Enrol a device",
         responses={201: EnrolledSerializer, 200: EnrolledSerializer},
@@ -76,7 +76,7 @@ class KeyViewSet(GenericViewSet):
     """The enrolment keys that the user may see."""
 
     queryset = EnrolmentKey.objects.all()
-    serializer_class = KeySerializer
+    serializer_class = EnrolmentKeySerializer
     permission_classes = [MayRevoke]
     lookup_field = "id"
     lookup_value_regex = "[0-9]{1,18}"
@@ -87,8 +87,11 @@ class KeyViewSet(GenericViewSet):
         return keys.select_related("tenant", "type", "created_by").order_by("-id")
 
     def get_serializer_class(self) -> Any:
-        kinds = {"create": NewKeySerializer, "partial_update": KeyChangeSerializer}
-        return kinds.get(self.action, KeySerializer)
+        kinds = {
+            "create": NewEnrolmentKeySerializer,
+            "partial_update": EnrolmentKeyChangeSerializer,
+        }
+        return kinds.get(self.action, EnrolmentKeySerializer)
 
     @extend_schema(
         operation_id="enrolment_keys_list", tags=["enrolment"], summary="List enrolment keys"
@@ -102,7 +105,7 @@ class KeyViewSet(GenericViewSet):
         operation_id="enrolment_keys_create",
         tags=["enrolment"],
         summary="Make an enrolment key",
-        responses={201: KeyMadeSerializer},
+        responses={201: EnrolmentKeyMadeSerializer},
     )
     def create(self, request: Request) -> Response:
         """`key` is in this answer and nowhere else: keep it now, or make another one."""
@@ -111,7 +114,7 @@ class KeyViewSet(GenericViewSet):
         asked.is_valid(raise_exception=True)
         made = make(person(request), **asked.validated_data)
         address = reverse("enrolment-key-detail", [made.key.pk], request=request)
-        shown = KeyMadeSerializer(made, context=self.get_serializer_context()).data
+        shown = EnrolmentKeyMadeSerializer(made, context=self.get_serializer_context()).data
         return Response(shown, HTTP_201_CREATED, headers={"Location": address, **NOT_KEPT})
 
     @extend_schema(
@@ -130,7 +133,7 @@ class KeyViewSet(GenericViewSet):
         tags=["enrolment"],
         summary="Change an enrolment key",
         parameters=[ID],
-        responses=KeySerializer,
+        responses=EnrolmentKeySerializer,
     )
     def partial_update(self, request: Request, id: str) -> Response:
         """What is sent changes, the rest stays: its name, its quota and when it expires."""
@@ -142,7 +145,7 @@ class KeyViewSet(GenericViewSet):
             change = self.get_serializer(key, data=request.data, partial=True)
             change.is_valid(raise_exception=True)
             save_and_record(person(request), change)
-        return Response(KeySerializer(key, context=self.get_serializer_context()).data)
+        return Response(EnrolmentKeySerializer(key, context=self.get_serializer_context()).data)
 
     @extend_schema(
         operation_id="enrolment_keys_revoke",

@@ -112,7 +112,7 @@ def full(cast: SimpleNamespace) -> SimpleNamespace:
 )
 def test_a_server_keeps_to_the_document_whatever_it_is_sent(full, tmp_path, actor, phases, least):
     token = AccessToken.for_user(getattr(full, actor))
-    with serving(tmp_path) as url:
+    with serving(tmp_path, ENROLMENT="1") as url:
         done = subprocess.run(
             [
                 *(sys.executable, "-m", "schemathesis.cli", "run", f"{url}/schema", "--no-color"),
