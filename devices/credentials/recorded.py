@@ -4,14 +4,24 @@ Of a credential it says the number, never the secret.
 """
 
 from collections.abc import Collection, Mapping
+from typing import Any
 
 from django.contrib.admin.models import CHANGE, LogEntry
-from django.db import transaction
+from django.contrib.contenttypes.models import ContentType
+from django.db import connection, transaction
 
 from accounts.models import User
 from devices.credentials.issuing import ORDINARY, Given, Issued, Terms, issue, revoke
 from devices.models import Credential, Device, Origin
 
+# Optimization: one statement, which saves ten thousand objects, and as many parameters nine times.
+RECORD = """
+INSERT INTO django_admin_log (
+    action_time, object_id, object_repr, action_flag, change_message, content_type_id, user_id
+)
+SELECT statement_timestamp(), id::text, device_uid, %(flag)s, %(said)s, %(type)s, %(by)s
+FROM devices_device WHERE id = ANY(%(devices)s) ORDER BY id
+"""
 NEW = {
     Origin.ISSUED: "New credential.",
     Origin.IMPORTED: "A token that it has already was made its credential.",
@@ -27,8 +37,15 @@ def issue_and_record(
 ) -> list[Issued]:
     """As `issue`, which see."""
     issued = issue(devices, by, terms, given)
-    owners = [each.credential.device for each in issued]
-    LogEntry.objects.log_actions(by.pk, owners, CHANGE, NEW[terms.origin])
+    values: dict[str, Any] = {
+        "devices": [each.credential.device_id for each in issued],
+        "flag": CHANGE,
+        "said": NEW[terms.origin],
+        "type": ContentType.objects.get_for_model(Device).pk,
+        "by": by.pk,
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(RECORD, values)
     return issued
 
 

@@ -12,17 +12,20 @@ CHANNEL = "broker_changes"
 
 # Gateways as well: what a device may not any more, nobody may in its name. Sorted, so that two who
 # do this at once cannot deadlock. A change that is in hand elsewhere is found changed afterwards.
+# Optimization: begins with the ids, of which PostgreSQL knows how many there are.
 NOTE = """
 INSERT INTO devices_brokerchange AS change (device_uid, tenant_id, token)
-SELECT device_uid, tenant_id, coalesce(tokens.token, '')
-FROM devices_device AS device
-LEFT JOIN unnest(%(ids)s::bigint[], %(tokens)s::text[]) AS tokens (id, token) USING (id)
-WHERE device.id = ANY(%(ids)s) OR device.id IN (
-    SELECT credential.device_id
+SELECT device_uid, tenant_id, token
+FROM (
+    SELECT * FROM unnest(%(ids)s::bigint[], %(tokens)s::text[]) AS given (id, token)
+    UNION ALL
+    SELECT DISTINCT credential.device_id, ''
     FROM devices_credential AS credential
     JOIN devices_credential_gateway_for AS further ON further.credential_id = credential.id
     WHERE further.device_id = ANY(%(ids)s) AND credential.revoked_at IS NULL
-)
+      AND NOT credential.device_id = ANY(%(ids)s)
+) AS changed
+JOIN devices_device AS device USING (id)
 ORDER BY device_uid
 ON CONFLICT (device_uid) DO UPDATE
 SET version = change.version + 1, due_at = excluded.due_at, attempts = 0, error = '',
