@@ -41,7 +41,7 @@ class Mosquitto:
 
     def command(self) -> list[str]:
         """What runs it, once its configuration is written; `accounts` have to be there."""
-        self._directory.mkdir(parents=True, exist_ok=True)
+        self._directory.mkdir(0o700, parents=True, exist_ok=True)
         file = self._directory / "mosquitto.conf"
         file.write_text(adapted(self._template.read_text(), self._own()))
         return [self._program, "-c", str(file)]

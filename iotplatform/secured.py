@@ -74,7 +74,7 @@ device (-V 5: MQTT 3.1.1 has no word for that, the reading is just thrown away):
   {to} -u {BY_HAND} -i {SIMULATED[0]} -P {token} {mine} {reading}
   {to} -V 5 {me} -P {token} {other} {reading}
 
-Switch a device off, and see above that its connection ends and none follows until it is on again:
+Switch a device off, and see here that its connection ends and none follows until it is on again:
 in the console by the tick “enabled” on its page, or over the API:
 
   TOKEN=$(curl -s {web}auth/login -H "Content-Type: application/json" \\

@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -127,14 +127,14 @@ class Supervisor:
             child.stop()
             self.say(f"{name:<10} | stopped")
 
-    def run(self, name: str, command: Sequence[str]) -> None:
-        """Runs `command` to its end, which has to be a good one."""
+    def run(self, name: str, command: Sequence[str], good: Collection[int] = (0,)) -> None:
+        """Runs `command` to its end, which has to be a good one by its exit code."""
         child = Child(name, command, self._environment, self.say)
         try:
             self._wait_until(lambda: child.exit_code is not None, f"“{name}” does not end")
         finally:
             child.stop()
-        if child.exit_code:
+        if child.exit_code not in good:
             raise ChildEndedError(f"“{name}” failed.")
 
     def wait(self) -> None:

@@ -25,6 +25,7 @@ from tests.servers import Mosquitto, free_pair, free_port
 START_SECONDS = 90
 STOP_SECONDS = 60
 
+HEARD = "SELECT count(*) FROM devices_devicestate WHERE data_at IS NOT NULL"
 READINGS = """
 SELECT payload FROM telemetry_telemetry reading JOIN devices_device device
 ON device.id = reading.device_id WHERE device_uid = 'my-sensor'
@@ -34,13 +35,14 @@ ON device.id = reading.device_id WHERE device_uid = 'my-sensor'
 class Demo:
     """The demo on ports and in a directory of its own; its output is in `lines`."""
 
-    def __init__(self, directory: Path, **variables: str) -> None:
+    def __init__(self, directory: Path, *options: str, **variables: str) -> None:
         self.directory = directory
         self.port = free_port()
         self.mqtt_port = free_pair()
         self.database = Postgres(directory / "postgres").url
         self.lines: list[str] = []
         self.process: subprocess.Popen[str]
+        self._options = options
         self._variables = variables
 
     def environment(self) -> dict[str, str]:
@@ -52,7 +54,7 @@ class Demo:
         """From the moment when it says that it is up."""
         self.lines.clear()
         with subprocess.Popen(
-            [sys.executable, "manage.py", "demo"],
+            [sys.executable, "manage.py", "demo", *self._options],
             cwd=ROOT,
             env=self.environment(),
             stdout=subprocess.PIPE,
@@ -89,9 +91,13 @@ class Demo:
 
     def command(self, beginning: str) -> str:
         """What it proposes to paste."""
-        found = re.search(rf"^  ({beginning}.*)$", self.output, re.MULTILINE)
+        return self.commands(beginning)[0]
+
+    def commands(self, beginning: str) -> list[str]:
+        """All that it proposes to paste; a line that is indented further goes on with the last."""
+        found = re.findall(rf"^  ((?:{beginning}).*(?:\n   .*)*)$", self.output, re.MULTILINE)
         assert found, self.output
-        return found[1]
+        return found
 
     def query(self, statement: str) -> list[Any]:
         with psycopg.connect(self.database) as connection:
@@ -151,6 +157,35 @@ def test_the_command_for_mosquitto_pub_works(used: Path) -> None:
         before = len(demo.query(READINGS))
         subprocess.run(demo.command("mosquitto_pub"), shell=True, check=True)
         wait_until(lambda: len(demo.query(READINGS)) == before + 1)
+
+
+@pytest.mark.mosquitto
+@pytest.mark.curl
+def test_the_secure_demo_admits_who_shows_a_token_and_nobody_else(tmp_path: Path) -> None:
+    demo = Demo(tmp_path, "--secure")
+    with demo.running():
+        first, *wrong = demo.commands("mosquitto_pub")
+        assert run(first).returncode == 0
+        wait_until(lambda: demo.query(READINGS) == [({"temperature": 21.5},)])
+        assert all(b"ot authori" in run(command).stderr for command in wrong)
+        wait_until(lambda: demo.query(HEARD) == [(6,)])
+        run("".join(f"{command}\n" for command in demo.commands("TOKEN|curl")))
+        wait_until(lambda: "dev-02: the broker refuses it" in demo.output)
+        assert not list(tmp_path.glob("tokens-*"))
+        assert demo.stop(signal.SIGINT) == 0
+    assert not left_behind(tmp_path)
+
+    with demo.running():
+        assert b"ot authori" in run(first).stderr
+        assert run(demo.command("mosquitto_pub")).returncode == 0
+        wait_until(lambda: len(demo.query(READINGS)) == 2)
+        assert demo.stop(signal.SIGTERM) == 0
+    assert not left_behind(tmp_path)
+
+
+def run(command: str) -> subprocess.CompletedProcess[bytes]:
+    """What somebody sees who pastes it."""
+    return subprocess.run(command, shell=True, capture_output=True, timeout=30, check=False)
 
 
 def test_the_demo_logins_open_the_console(used: Path) -> None:

@@ -6,7 +6,9 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from iotplatform import mosquitto
-from iotplatform.mosquitto import PLUGIN, MosquittoMissingError, adapted, plugin, program
+from iotplatform.management.commands.demo import TEMPLATE
+from iotplatform.mosquitto import PLUGIN, Mosquitto, MosquittoMissingError, adapted, plugin, program
+from tests.iotplatform.processes import ROOT
 
 
 @pytest.fixture
@@ -45,6 +47,18 @@ def test_the_secure_demo_does_not_take_the_place_of_a_configured_broker(settings
     settings.MQTT_HOST = "broker.example.com"
     with pytest.raises(CommandError, match="Leave MQTT__HOST out"):
         call_command("demo", "--secure")
+
+
+def test_the_configuration_is_that_of_deploy_with_the_paths_of_this_machine(bare):
+    (bare / "mosquitto").touch(stat.S_IRWXU)
+    (bare / PLUGIN).touch()
+    broker = Mosquitto(bare / "data", 1901, ROOT / TEMPLATE)
+    assert broker.command() == [f"{bare}/mosquitto", "-c", f"{bare}/data/mosquitto.conf"]
+    lines = (bare / "data" / "mosquitto.conf").read_text().splitlines()
+    assert {"listener 1901 127.0.0.1", f"plugin {bare}/{PLUGIN}", "user root"} < {*lines}
+    assert f"plugin_opt_config_file {broker.accounts}" in lines
+    assert not [line for line in lines if "/var/" in line]
+    assert stat.S_IMODE((bare / "data").stat().st_mode) == 0o700
 
 
 def test_a_configuration_gets_the_values_of_this_machine():
