@@ -79,3 +79,29 @@ REPORT: dict[str, Any] = {
         {"line": 3, "device_uid": "dev-02", "outcome": "created", "fields": [], "errors": []},
     ],
 }
+SAID = "Line 1 has the same token. Every device needs one of its own."
+REFUSED: dict[str, Any] = {
+    "type": "about:blank",
+    "title": "Bad Request",
+    "status": 400,
+    "code": "invalid",
+    "detail": f"2.token: {SAID}",
+    "errors": [{"field": "2.token", "code": "duplicate", "detail": SAID}],
+    "report": {
+        "dry_run": False,
+        "created": 1,
+        "updated": 0,
+        "unchanged": 0,
+        "error": 1,
+        "rows": [
+            {"line": 1, "device_uid": "dev-01", "outcome": "created", "fields": [], "errors": []},
+            {
+                "line": 2,
+                "device_uid": "dev-02",
+                "outcome": "error",
+                "fields": [],
+                "errors": [{"field": "token", "code": "duplicate", "detail": SAID}],
+            },
+        ],
+    },
+}

@@ -94,13 +94,6 @@ class IssueSerializer(TermsSerializer):
         return super().terms()._replace(gateway_for=self.validated_data.get("gateway_for"))
 
 
-@extend_schema_serializer(
-    examples=[
-        OpenApiExample("For devices with a label", examples.TO_LABELS, request_only=True),
-        OpenApiExample("For some devices", examples.TO_NAMED, request_only=True),
-        OpenApiExample("For all of a tenant", examples.TO_ALL, request_only=True),
-    ]
-)
 class IssueToManySerializer(TermsSerializer, TargetSerializer):
     """New credentials of many devices of a tenant, and of which: one of three ways to choose them.
 

@@ -182,6 +182,9 @@ class IssueToManyView(GenericAPIView):
         parameters=[ExportQuery],
         responses={(201, CSV): OpenApiTypes.STR, (201, JSON): NewTokenSerializer(many=True)},
         examples=[
+            OpenApiExample("For devices with a label", examples.TO_LABELS, request_only=True),
+            OpenApiExample("For some devices", examples.TO_NAMED, request_only=True),
+            OpenApiExample("For all of a tenant", examples.TO_ALL, request_only=True),
             OpenApiExample("CSV", examples.CSV_ISSUED, media_type=CSV, response_only=True),
             OpenApiExample("JSON", examples.JSON_ISSUED, media_type=JSON, response_only=True),
         ],
@@ -218,6 +221,13 @@ class ImportTokensView(APIView):
             OpenApiExample("A JSON file", examples.JSON_FILE, media_type=JSON, request_only=True),
             OpenApiExample("A CSV file", examples.CSV_FILE, media_type=CSV, request_only=True),
             OpenApiExample("Done", examples.REPORT, response_only=True, status_codes=["200"]),
+            OpenApiExample(
+                "Refused",
+                examples.REFUSED,
+                media_type=PROBLEM,
+                response_only=True,
+                status_codes=["400"],
+            ),
         ],
     )
     def post(self, request: Request) -> Response:

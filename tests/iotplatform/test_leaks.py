@@ -11,10 +11,11 @@ from urllib.parse import urlencode
 
 import pytest
 from django.db import transaction
+from django.utils import timezone
 from rest_framework.utils.urls import replace_query_param
 
 from accounts.models import Role, Tenant, User
-from devices.models import Device, DeviceType, Enrolment, EnrolmentKey
+from devices.models import Device, DeviceQueue, DeviceType, Enrolment, EnrolmentKey
 from tests import cast as people
 from tests.cast import NOON, api
 from tests.iotplatform.document import operations, schema_of
@@ -61,6 +62,8 @@ def ours(cast: SimpleNamespace, settings: Any) -> SimpleNamespace:
     """What the stranger's tenant has."""
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     cast.ours = belongings(cast.other, "ours")
+    # Nobody looks at its commands, of which that would be said after a while.
+    DeviceQueue.objects.update(look_at=timezone.now() + timedelta(hours=1))
     return cast
 
 
