@@ -31,7 +31,7 @@ HEAD = ("", "decisions/s", "p50 ms", "p99 ms")
 SECRET = secrets.token_urlsafe(48)
 OTHER_SECRETS = ("SECRET_KEY", "JWT_SECRET", "MQTT__INGEST_PASSWORD", "MQTT__DISPATCH_PASSWORD")
 PATH = "/internal/mqtt/auth"
-HEADERS = {"Content-Type": "application/json", "X-Broker-Key": SECRET}
+HEADERS = {"Content-Type": "application/json", "Authorization": f"Bearer {SECRET}"}
 
 # Tokens that need not be read back, for nobody outside knows the secret.
 CREDENTIALS = """

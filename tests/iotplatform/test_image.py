@@ -101,7 +101,7 @@ def assert_emqx_is_answered(address: str) -> None:
     headers = {
         "Host": "web:8000",
         "Content-Type": "application/json",
-        "X-Broker-Key": SECRETS["MQTT__HOOK_SECRET"],
+        "Authorization": f"Bearer {SECRETS['MQTT__HOOK_SECRET']}",
     }
     body = json.dumps(asked).encode()
     request = urllib.request.Request(f"{address}/internal/mqtt/auth", body, headers)

@@ -1,7 +1,7 @@
 """What EMQX asks: who somebody is, and what they may do. Always answered, by 200.
 
-Any other status means at EMQX that somebody else may decide, or nobody; so whatever goes wrong here
-is a “deny”.
+204 would let everybody in, and any other status means at EMQX that somebody else may decide, or
+nobody; so whatever goes wrong here is a “deny”.
 """
 
 import hmac
@@ -63,16 +63,18 @@ def question(request: HttpRequest) -> Question:
     """The texts in the body of a request of our broker's."""
     if settings.MQTT_ACCESS != "emqx":
         raise NoQuestionError("MQTT__ACCESS is not emqx, so no EMQX has to ask.")
-    if not knows_secret(request.META.get("HTTP_X_BROKER_KEY", "")):
-        raise NoQuestionError("X-Broker-Key is not MQTT__HOOK_SECRET; compare EMQX's headers.")
+    if not knows_secret(request.META.get("HTTP_AUTHORIZATION", "")):
+        raise NoQuestionError("Authorization is not Bearer MQTT__HOOK_SECRET; compare its headers.")
     if request.method != "POST" or request.content_type != "application/json":
         raise NoQuestionError("It is no POST of application/json; correct method and headers.")
     return texts(body(request))
 
 
-def knows_secret(key: str) -> bool:
+def knows_secret(said: str) -> bool:
+    """Whether that is what our broker says in `Authorization`, which it keeps out of its log."""
     secret = settings.MQTT_HOOK_SECRET
-    return bool(secret) and hmac.compare_digest(key.encode(errors="replace"), secret.encode())
+    expected = f"Bearer {secret}".encode()
+    return bool(secret) and hmac.compare_digest(said.encode(errors="replace"), expected)
 
 
 def body(request: HttpRequest) -> bytes:

@@ -34,7 +34,7 @@ def test_emqx_asks_where_it_is_answered(project, broker):
     asked = broker["EMQX_AUTHENTICATION"]
     assert f'url = "http://web:8000{reverse("emqx-auth")}"' in asked
     assert "mechanism = password_based, backend = http, method = post" in asked
-    assert f'"x-broker-key" = "{SECRETS["MQTT__HOOK_SECRET"]}"' in asked
+    assert f'"authorization" = "Bearer {SECRETS["MQTT__HOOK_SECRET"]}"' in asked
     assert project["services"]["web"]["env_file"] == ".env"
 
 

@@ -34,7 +34,7 @@ def tokens(cast, settings):
 @pytest.fixture
 def ask(client) -> Callable[..., Any]:
     def ask(about: str, **question: Any) -> Any:
-        headers = {"X-Broker-Key": SECRET}
+        headers = {"Authorization": f"Bearer {SECRET}"}
         address = f"/internal/mqtt/{about}"
         answer = client.post(address, question, "application/json", headers=headers)
         assert answer.status_code == 200

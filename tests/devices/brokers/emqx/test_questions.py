@@ -34,10 +34,10 @@ def noted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return found
 
 
-def post(path: str, body: Any, key: str = SECRET, **options: Any) -> Any:
+def post(path: str, body: Any, key: str = SECRET, scheme: str = "Bearer ", **options: Any) -> Any:
     data = body if isinstance(body, bytes | str) else json.dumps(body)
     # As the name of the container, which is none of ALLOWED_HOSTS.
-    headers = {"Host": "web:8000", "X-Broker-Key": key}
+    headers = {"Host": "web:8000", "Authorization": f"{scheme}{key}"}
     options = {"content_type": "application/json", "headers": headers, **options}
     answer = Client(enforce_csrf_checks=True).post(path, data, **options)
     assert answer.status_code == 200
@@ -147,6 +147,13 @@ def test_who_does_not_know_the_secret_is_told_nothing(token, key):
     assert post(AUTH, asked, key) == DENIED
 
 
+@pytest.mark.parametrize("scheme", ["", "Basic ", "bearer ", "Bearer", "Bearer  ", " Bearer: "])
+def test_the_secret_comes_as_a_bearer_and_no_other_way(token, scheme):
+    asked = {"username": "dev-01", "password": token, "clientid": "dev-01"}
+    assert post(AUTH, asked, scheme=scheme) == DENIED
+    assert post(AUTH, asked) != DENIED
+
+
 @pytest.mark.parametrize(
     "wrong", [{"MQTT_HOOK_SECRET": ""}, {"MQTT_ACCESS": "open"}, {"MQTT_ACCESS": "mosquitto"}]
 )
@@ -173,7 +180,7 @@ def test_a_body_that_is_no_question_is_denied(db, path, body):
 @pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"])
 def test_any_other_method_is_denied(token, path, method):
     body = json.dumps({"username": "dev-01", "password": token, "clientid": "dev-01"})
-    headers = {"X-Broker-Key": SECRET}
+    headers = {"Authorization": f"Bearer {SECRET}"}
     answer = Client().generic(method, path, body, "application/json", headers=headers)
     assert (answer.status_code, json.loads(answer.content)) == (200, DENIED)
 
@@ -204,7 +211,7 @@ def test_a_misconfigured_emqx_is_told_of_in_the_log_without_the_token(token, cap
     post(AUTH, {"username": "dev-01", "password": token}, SECRET)
     post(AUTH, {"username": "dev-01", "password": token, "clientid": "dev-01"}, "wrong")
     assert "no text clientid" in caplog.text
-    assert "X-Broker-Key" in caplog.text
+    assert "Authorization" in caplog.text
     assert token not in caplog.text
 
 
