@@ -73,10 +73,11 @@ ODD_TOPICS = (
     "$SYS/t0/devices/dev-01/telemetry",
     "$share/g/t0/devices/dev-01/telemetry",
     "$queue/t0/devices/dev-01/telemetry",
+    "$delayed/1/t0/devices/dev-01/telemetry",
     CONTROL,
     f"{CONTROL}/response",
 )
-"""That nobody may publish to; what the dispatcher says to Mosquitto nobody hears."""
+"""What is published to them reaches nobody; what the dispatcher says to Mosquitto nobody hears."""
 
 ODD_FILTERS = (
     "#",

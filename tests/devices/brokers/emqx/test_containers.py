@@ -11,6 +11,7 @@ from django.urls import reverse
 
 from devices.brokers.emqx.views import let_in
 from tests.iotplatform import compose
+from tests.iotplatform.processes import ROOT
 
 SECRETS = {
     "MQTT__HOOK_SECRET": "the-secret-that-EMQX-knows-us-by--",
@@ -52,6 +53,11 @@ def test_what_nobody_said_is_denied_and_nobody_else_is_asked(broker):
     assert broker["EMQX_AUTHORIZATION__SOURCES"] == "[]"
     assert broker["EMQX_AUTHORIZATION__NO_MATCH"] == "deny"
     assert broker["EMQX_AUTHORIZATION__DENY_ACTION"] == "disconnect"
+
+
+def test_nothing_comes_later_than_it_was_said(broker):
+    assert broker["EMQX_DELAYED__ENABLE"] == "false"
+    assert "delayed.enable = false" in (ROOT / "docs/emqx.md").read_text()
 
 
 def test_the_platform_has_a_door_with_room_that_is_not_for_others(project, broker):

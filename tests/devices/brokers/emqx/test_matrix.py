@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.devices.brokers import fleet
-from tests.devices.brokers.emqx_rules import is_let_in, may
+from tests.devices.brokers.emqx_rules import delivered, is_let_in, may
 from tests.devices.brokers.judge import Login, logins
 from tests.devices.brokers.matrix import (
     ACTORS,
@@ -50,13 +50,17 @@ def admission(ask: Callable[..., Any], login: Login) -> Any:
     return ask("auth", clientid=client_id, **{k: v for k, v in given.items() if v is not None})
 
 
-def findings(actor: Actor, answer: Any) -> Iterator[str]:
-    """Where the answer lets somebody reach more or less than the table says."""
+def findings(actor: Actor, answer: Any, *, delays: bool = False) -> Iterator[str]:
+    """Where the answer lets somebody reach more or less than the table says.
+
+    deploy/emqx.env has `delays` off.
+    """
     for topic in TOPIC_OR_ODD:
         for retain in (False, True):
             # The dispatcher's commands are never to be kept by the broker.
             wanted = may_publish(actor, topic) and not (retain and actor.controls_mosquitto)
-            if wanted != may(answer, "publish", topic, retain=retain):
+            comes_as = delivered(answer, topic, retain=retain, delays=delays)
+            if comes_as != (topic if wanted else None):
                 yield f"publish {topic}, retain {retain}: {not wanted}"
     for topic_filter in FILTERS:
         inside = topic_filter.removeprefix("$share/g/").removeprefix("$queue/")
@@ -111,3 +115,11 @@ def test_the_judge_sees_a_rule_too_few(ask, tokens):
     answer = admission(ask, logins(tokens)["device"])
     answer["acl"] = [rule for rule in answer["acl"] if not rule["topic"].endswith("commands")]
     assert list(findings(ACTORS["device"], answer))
+
+
+def test_the_judge_sees_what_would_come_later_if_emqx_delayed_messages(ask, tokens):
+    answer = admission(ask, logins(tokens)["device"])
+    late = list(findings(ACTORS["device"], answer, delays=True))
+    assert {each.split(",")[0] for each in late} == {
+        "publish $delayed/1/t0/devices/dev-01/telemetry"
+    }
