@@ -5,7 +5,7 @@ Rows are always locked in the order of their key, so that several ingestors cann
 before commands, whose rows come after.
 """
 
-from collections.abc import Mapping, Sequence, Sized
+from collections.abc import Collection, Mapping, Sequence, Sized
 from datetime import datetime
 from operator import itemgetter
 from typing import Any, NamedTuple
@@ -147,6 +147,31 @@ SET session = 'unknown', session_id = '', since = %(at)s, reason = %(reason)s
 FROM known WHERE state.device_id = known.device_id
 """
 
+# The broker tells nobody that it ended a session for us. Who came in with the newest credential
+# has begun another one since.
+CUT_OFF = """
+WITH cut AS (
+    SELECT device_id, (is_enabled AND credential.at IS NOT NULL) AS is_admitted
+    FROM devices_devicestate AS state
+    JOIN devices_device AS device ON device.id = device_id
+    CROSS JOIN LATERAL (
+        SELECT max(created_at) AS at FROM devices_credential AS credential
+        WHERE credential.device_id = device.id AND revoked_at IS NULL
+          AND (expires_at IS NULL OR expires_at > statement_timestamp())
+    ) AS credential
+    WHERE device_uid = ANY(%(uids)s) AND session = 'online'
+      AND (NOT is_enabled OR credential.at IS NULL OR since < credential.at)
+    ORDER BY device_id FOR NO KEY UPDATE OF state
+)
+UPDATE devices_devicestate AS state
+SET session_id = '', since = statement_timestamp(),
+    session = CASE WHEN is_admitted THEN 'unknown' ELSE 'offline' END,
+    reason = CASE WHEN is_admitted THEN %(replaced)s ELSE %(taken)s END
+FROM cut WHERE state.device_id = cut.device_id
+"""
+TAKEN_AWAY = "Its access was taken away."
+REPLACED = "It got a new credential, and was not heard with it yet."
+
 
 class Heard:
     """What a batch says about one device; times are microseconds since the Unix epoch."""
@@ -263,6 +288,15 @@ def _doubt(cursor: Cursor[Any], sent: Mapping[int, int]) -> set[int]:
         return set()
     parameters = {"ids": [*sent], "times": [*sent.values()], "reason": EVIDENT}
     return {device_id for (device_id,) in cursor.execute(DOUBT, parameters)}
+
+
+def cut_off(uids: Collection[str]) -> None:
+    """The broker has ended the sessions of these devices, as far as what holds now does not let
+    them in as they came; inside a transaction."""
+    if uids:
+        parameters: dict[str, Any] = {"uids": list(uids), "taken": TAKEN_AWAY, "replaced": REPLACED}
+        with connection.cursor() as cursor:
+            cursor.execute(CUT_OFF, parameters)
 
 
 def forget_sessions(at: datetime, reason: str) -> None:

@@ -7,6 +7,7 @@ again when its lease runs out.
 import asyncio
 import contextlib
 import logging
+import math
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
@@ -34,6 +35,7 @@ SHORTEST_PAUSE = 0.05
 REPORT_SECONDS = 10.0
 FIRST_CHANGES, MOST_CHANGES = 5, 200
 ROUND_SECONDS = 0.5
+AWAY = "The broker cannot be reached; the log of the dispatcher says why. It is told once it can."
 
 
 async def nothing() -> None:
@@ -80,6 +82,7 @@ class Carrier:
         self.pace = Pace()
         self._teller = teller
         self._pause = LOOK_SECONDS
+        self._away_since = math.inf
         self._woken = asyncio.Event()
         self._stopping = asyncio.Event()
 
@@ -129,7 +132,9 @@ class Carrier:
         """What became of some changes; nothing if there are none now, None if nobody to tell."""
         if not self._teller.is_ready():
             self._pause = NOT_READY_SECONDS
+            await self._say_away()
             return None
+        self._away_since = math.inf
         look = partial(_look, self.pace.limit, self._teller.knows_no_time)
         claimed, wait = await self.writer.run(look)
         if not claimed:
@@ -144,6 +149,14 @@ class Carrier:
         # For as long as we kept the broker it is there for others.
         await _until(self._stopping, took)
         return told
+
+    async def _say_away(self) -> None:
+        """Every few seconds: who looks at a change that waits shall see what for."""
+        now = time.monotonic()
+        self._away_since = min(self._away_since, now)
+        if now - self._away_since >= LOOK_SECONDS:
+            self._away_since = now
+            await self.writer.run(partial(changes.wait_for_broker, AWAY))
 
     async def _report(self) -> None:
         while True:

@@ -9,29 +9,39 @@ from typing import Any, NamedTuple
 
 from django.db import connection, transaction
 
+from devices import state
 from devices.models import BrokerChange
 
 # Longer than telling takes: of two that tell at once the slower one could have the last word.
 LEASE_SECONDS = 60.0
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 600.0
 
+# Optimization: PostgreSQL believes of a table that is empty most of the time that it is, and would
+# compare each of thousands of changes with each device. It is not left a choice: no table is read
+# as a whole, and rows are looked up one by one (OFFSET 0).
+BY_INDEX = "SET LOCAL enable_seqscan = off"
+
 CLAIM = """
-    UPDATE devices_brokerchange AS change
-    SET leased_until = statement_timestamp() + %(lease)s * interval '1 second'
-    FROM (
-        SELECT device_uid FROM devices_brokerchange
-        WHERE due_at <= statement_timestamp()
-          AND (leased_until IS NULL OR leased_until <= statement_timestamp())
-        ORDER BY due_at LIMIT %(limit)s
-        FOR UPDATE SKIP LOCKED
-    ) AS due
-    WHERE change.device_uid = due.device_uid
-    RETURNING change.device_uid, token, version, attempts
+UPDATE devices_brokerchange AS change
+SET leased_until = statement_timestamp() + %(lease)s * interval '1 second'
+WHERE device_uid = ANY(ARRAY(
+    SELECT device_uid FROM devices_brokerchange
+    WHERE due_at <= statement_timestamp()
+      AND (leased_until IS NULL OR leased_until <= statement_timestamp())
+    ORDER BY due_at LIMIT %(limit)s
+    FOR UPDATE SKIP LOCKED
+))
+RETURNING device_uid, token, version, attempts
 """
 
 ALL = """
 SELECT device_uid, coalesce(token, ''), coalesce(version, 0), coalesce(attempts, 0)
-FROM devices_device LEFT JOIN devices_brokerchange USING (device_uid)
+FROM devices_device AS device
+LEFT JOIN LATERAL (
+    SELECT token, version, attempts FROM devices_brokerchange AS change
+    WHERE change.device_uid = device.device_uid
+    OFFSET 0
+) AS change ON true
 """
 
 # A device that has no credential in force, or is off, or erased, is not admitted; `names` are its
@@ -45,8 +55,12 @@ SELECT asked.device_uid, token, version, attempts,
         ELSE ARRAY[[slug, device.device_uid]]::text[] || coalesce(further.names, '{{}}') END,
     coalesce(credential.digests, '{{}}')
 FROM asked
-LEFT JOIN devices_device AS device USING (device_uid)
-LEFT JOIN accounts_tenant AS tenant ON tenant.id = device.tenant_id
+LEFT JOIN LATERAL (
+    SELECT device.id, device_uid, slug, is_enabled, deleted_at
+    FROM devices_device AS device JOIN accounts_tenant AS tenant ON tenant.id = tenant_id
+    WHERE device_uid = asked.device_uid
+    OFFSET 0
+) AS device ON true
 LEFT JOIN LATERAL (
     SELECT max(id) AS id, array_agg(digest) AS digests FROM devices_credential
     WHERE device_id = device.id AND revoked_at IS NULL
@@ -55,7 +69,11 @@ LEFT JOIN LATERAL (
 LEFT JOIN LATERAL (
     SELECT array_agg(ARRAY[slug, other.device_uid]::text[] ORDER BY other.device_uid) AS names
     FROM devices_credential_gateway_for AS link
-    JOIN devices_device AS other ON other.id = link.device_id AND other.is_enabled
+    CROSS JOIN LATERAL (
+        SELECT device_uid FROM devices_device AS each
+        WHERE each.id = link.device_id AND is_enabled
+        OFFSET 0
+    ) AS other
     WHERE link.credential_id = credential.id
 ) AS further ON true
 """
@@ -64,19 +82,31 @@ LEFT JOIN LATERAL (
 DONE = """
 DELETE FROM devices_brokerchange AS change
 USING unnest(%(uids)s::text[], %(versions)s::bigint[]) AS told (uid, version)
-WHERE change.device_uid = told.uid AND change.version = told.version
+WHERE change.device_uid = ANY(%(uids)s)
+  AND change.device_uid = told.uid AND change.version = told.version
 """
 
 AGAIN = """
 UPDATE devices_brokerchange AS change
 SET leased_until = NULL,
     attempts = CASE WHEN change.version = told.version THEN attempts + 1 ELSE attempts END,
-    error = CASE WHEN change.version = told.version THEN told.error ELSE change.error END,
+    error = CASE WHEN change.version = told.version AND told.error <> ''
+        THEN told.error ELSE change.error END,
     due_at = CASE WHEN change.version = told.version
         THEN statement_timestamp() + told.pause * interval '1 second' ELSE due_at END
 FROM unnest(%(uids)s::text[], %(versions)s::bigint[], %(errors)s::text[], %(pauses)s::float[])
     AS told (uid, version, error, pause)
-WHERE change.device_uid = told.uid
+WHERE change.device_uid = ANY(%(uids)s) AND change.device_uid = told.uid
+"""
+
+AWAY = """
+UPDATE devices_brokerchange AS change SET error = %s
+FROM (
+    SELECT device_uid FROM devices_brokerchange
+    WHERE error = '' AND due_at <= statement_timestamp()
+    ORDER BY device_uid FOR UPDATE SKIP LOCKED
+) AS waiting
+WHERE change.device_uid = waiting.device_uid
 """
 
 # With the end of its time a credential is as good as revoked, of which the broker may not know.
@@ -125,17 +155,20 @@ class Told(NamedTuple):
 def claim(limit: int) -> list[Change]:
     """Changes that are due, for nobody else to tell before the lease is over."""
     with connection.cursor() as cursor:
+        cursor.execute(BY_INDEX)
         asked = KNOWN.format(asked=CLAIM)
         cursor.execute(asked, {"limit": limit, "lease": LEASE_SECONDS})
         return list(map(_change, cursor.fetchall()))
 
 
+@transaction.atomic
 def everything() -> list[Change]:
     """What the broker is to know of every device, whether or not that has changed.
 
     Nothing is claimed by it.
     """
     with connection.cursor() as cursor:
+        cursor.execute(BY_INDEX)
         cursor.execute(KNOWN.format(asked=ALL))
         return list(map(_change, cursor.fetchall()))
 
@@ -147,12 +180,20 @@ def settle(told: Collection[Told]) -> None:
     # In one order, in which everybody locks them.
     ordered = sorted(told, key=lambda each: each.change.uid)
     with connection.cursor() as cursor:
+        cursor.execute(BY_INDEX)
         cursor.execute(DONE, _columns(done))
+        state.cut_off([each.change.uid for each in done])
         more = {
             "errors": [each.error for each in ordered],
             "pauses": [_pause(each) for each in ordered],
         }
         cursor.execute(AGAIN, _columns(ordered) | more)
+
+
+def wait_for_broker(why: str) -> None:
+    """Note of the changes that are due that they wait for the broker, for people to see."""
+    with connection.cursor() as cursor:
+        cursor.execute(AWAY, [why])
 
 
 @transaction.atomic
