@@ -7,7 +7,7 @@ import time
 from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
-from urllib.error import HTTPError
+from urllib.error import HTTPError, URLError
 from urllib.parse import quote
 from urllib.request import ProxyHandler, Request, build_opener
 
@@ -15,9 +15,10 @@ from django.conf import settings
 
 from devices.brokers.changes import Change, Told
 
-TIMEOUT_SECONDS = 5.0
+# EMQX itself waits 5 s for a client that does not react, and ends it by force then.
+TIMEOUT_SECONDS = 10.0
 AT_A_TIME = 8
-# Less than a lease, after which somebody else tells the same changes.
+# With one more question, less than a lease, after which somebody else tells the same changes.
 ROUND_SECONDS = 30.0
 AGAIN_SECONDS = 5.0
 PAGE = 1000
@@ -25,6 +26,9 @@ PAGE = 1000
 AWAY = (
     "EMQX cannot be reached ({why}). Is it running, and the listener of its dashboard, which has "
     "the API, at EMQX__API_URL?"
+)
+SILENT = (
+    "EMQX gave no answer to {method} {path} ({why}). Is it overloaded, and is EMQX__API_URL right?"
 )
 NOT_KNOWN = (
     "EMQX does not accept our key ({status}). EMQX__API_KEY and EMQX__API_SECRET have to be a line "
@@ -123,7 +127,10 @@ def _listed(method: str, path: str, data: bytes) -> Any:
 
 
 def _ask(method: str, path: str, done: Sequence[int]) -> bytes:
-    """The body of the answer, whose status is one of `done`; blocks for TIMEOUT_SECONDS at most."""
+    """The body of the answer, whose status is one of `done`.
+
+    Blocks for TIMEOUT_SECONDS until EMQX is reached, and as long until it answers.
+    """
     status, reason, data = _answer(method, path)
     if status in done:
         return data
@@ -146,6 +153,10 @@ def _answer(method: str, path: str) -> tuple[int, str, bytes]:
     except HTTPError as error:
         with error:
             return error.code, error.reason, b""
-    except (OSError, http.client.HTTPException, ValueError) as error:
+    except (URLError, http.client.InvalidURL, ValueError) as error:
         why = getattr(error, "reason", None) or error
         raise EmqxError(AWAY.format(why=why), is_for_all=True) from error
+    except (OSError, http.client.HTTPException) as error:
+        # It was reached, and may have an answer about somebody else.
+        why = str(error) or type(error).__name__
+        raise EmqxError(SILENT.format(method=method, path=path, why=why)) from error

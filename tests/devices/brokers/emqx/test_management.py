@@ -13,7 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from devices.brokers.changes import Change, Told
+from devices.brokers.changes import LEASE_SECONDS, Change, Told
 from devices.brokers.emqx import management
 from devices.brokers.emqx.management import Client, EmqxError, live_clients, tell
 from tests.servers import free_port
@@ -23,17 +23,24 @@ ACCOUNT = b64encode(f"{KEY}:{SECRET}".encode()).decode()
 
 
 class Emqx(BaseHTTPRequestHandler):
-    """Clients by id; `says` is a status or a body by client id, `delay` how long it thinks."""
+    """Clients by id; `says` is a status or a body by client id, `delay` how long it thinks.
+
+    About who is `stuck` it never says a thing.
+    """
 
     sessions: dict[str, str]
     says: dict[str, Any]
     delay: float
+    stuck: dict[str, threading.Event]
     asked: list[str]
 
     def do_DELETE(self) -> None:
         self.asked.append(self.path)
         time.sleep(self.delay)
         client_id = self.path.removeprefix("/api/v5/clients/")
+        if client_id in self.stuck:
+            self.stuck[client_id].wait(10)
+            return
         known = self.sessions.pop(client_id, None)
         self.answer(self.says.get(client_id, 204 if known else 404))
 
@@ -72,7 +79,7 @@ def broker(server: ThreadingHTTPServer, emqx: Any) -> type[Emqx]:
     emqx.EMQX_API_URL = f"http://127.0.0.1:{server.server_port}/api/v5/"
     emqx.EMQX_API_KEY, emqx.EMQX_API_SECRET = KEY, SECRET
     Emqx.sessions = {"dev-01": "dev-01", "dev-02": "dev-02"}
-    Emqx.says, Emqx.delay, Emqx.asked = {}, 0, []
+    Emqx.says, Emqx.delay, Emqx.stuck, Emqx.asked = {}, 0, {}, []
     return Emqx
 
 
@@ -153,6 +160,31 @@ def test_one_that_does_not_answer_is_not_waited_for(broker, monkeypatch):
     monkeypatch.setattr(management, "TIMEOUT_SECONDS", 0.02)
     broker.delay = 0.08
     assert "timed out" in told(change("dev-01"))[0].error
+
+
+def test_one_device_that_is_slow_to_go_does_not_hold_up_the_others(broker, monkeypatch):
+    monkeypatch.setattr(management, "TIMEOUT_SECONDS", 0.3)
+    monkeypatch.setattr(management, "AT_A_TIME", 1)
+    broker.stuck["dev-01"] = threading.Event()
+    slow, good = told(change("dev-01"), change("dev-02"))
+    broker.stuck["dev-01"].set()
+    assert slow.error == management.SILENT.format(
+        method="DELETE", path="/clients/dev-01", why="timed out"
+    )
+    assert good == Told(change("dev-02"), again=5.0)
+
+
+def test_one_that_hangs_up_is_asked_about_the_others(broker):
+    broker.stuck["dev-01"] = threading.Event()
+    broker.stuck["dev-01"].set()
+    cut, good = told(change("dev-01"), change("dev-02"))
+    assert "Remote end closed connection" in cut.error
+    assert good.again == 5.0
+
+
+def test_emqx_gives_up_waiting_for_a_client_before_it_is_given_up():
+    assert management.TIMEOUT_SECONDS > 5
+    assert management.ROUND_SECONDS + 2 * management.TIMEOUT_SECONDS < LEASE_SECONDS
 
 
 def test_one_that_is_slow_is_told_the_rest_in_another_round(broker, monkeypatch):
