@@ -24,11 +24,16 @@ from devices.models import Credential, Device, Enrolment, EnrolmentKey, Origin
 WINDOW = timedelta(minutes=1)
 USES_A_WINDOW = 600
 """How often one key is looked at within WINDOW, whatever comes of it."""
+LOOKS = ["window_began_at", "window_uses"]
 
 WRONG = "The key is wrong, or it has expired or been revoked. Ask whoever gave it to you."
 BUSY = f"The key was used {USES_A_WINDOW:,} times within a minute."
 USED_UP = "As many devices as this key is for have enrolled with it. Ask for a higher quota."
 TAKEN = "This uid is taken by a device that did not enrol with this key. Give the device another."
+DELETED = (
+    "This device was deleted. Its uid is free again when maintain has erased it, within a day; or "
+    "give the device another."
+)
 SHUT_OUT = (
     "This device was disabled, or its credential revoked. An operator can enable it, or make it a "
     "new credential; then its key is good again."
@@ -63,10 +68,15 @@ def _with_key(digest: bytes, uid: str) -> Enrolled:
         key = _lock(digest)
         _count_use(key)
         try:
-            with transaction.atomic():
-                return _let_in(key, uid)
+            # Of somebody who takes the uid at the same moment only the database knows.
+            with conflicts(TAKEN):
+                enrolled = _let_in(key, uid)
         except APIException as error:
             refusal = error
+            key.save(update_fields=LOOKS)
+        else:
+            key.save(update_fields=[*LOOKS, "uses"])
+            return enrolled
     # Not before the commit: what was refused counts as a use too.
     raise refusal
 
@@ -88,7 +98,6 @@ def _count_use(key: EnrolmentKey) -> None:
         wait = key.window_began_at + WINDOW - now
         raise TooManyAttempts(BUSY, math.ceil(wait.total_seconds()))
     key.window_uses += 1
-    key.save(update_fields=["window_began_at", "window_uses"])
 
 
 def _let_in(key: EnrolmentKey, uid: str) -> Enrolled:
@@ -101,6 +110,8 @@ def _let_in(key: EnrolmentKey, uid: str) -> Enrolled:
         device = _make(key, uid)
     elif not _may_come(device):
         raise PermissionDenied(SHUT_OUT, "shut_out")
+    # Known by now, so that nobody reads it once more.
+    device.tenant = key.tenant
     (issued,) = issue([device], None, Terms(origin=Origin.ENROLLED))
     if is_new:
         Enrolment.objects.create(device=device, key=key)
@@ -112,14 +123,16 @@ def _let_in(key: EnrolmentKey, uid: str) -> Enrolled:
 def _is_waiting_for(key: EnrolmentKey, device: Device) -> bool:
     """Whether it has been registered for the key to bring it; not if the key has brought it.
 
-    Raises Conflict if the key is none for it, in the same words whatever the reason.
+    Raises Conflict if the key is none for it: in the same words whatever the reason, unless the key
+    has brought it, and it was deleted since.
     """
     enrolment = Enrolment.objects.filter(device=device).first()
-    if device.deleted_at or device.tenant_id != key.tenant_id:
+    has_come = enrolment is not None and enrolment.key_id == key.pk
+    if device.deleted_at:
+        raise Conflict(DELETED if has_come else TAKEN)
+    if device.tenant_id != key.tenant_id or (enrolment and not has_come):
         raise Conflict(TAKEN)
-    if enrolment:
-        if enrolment.key_id != key.pk:
-            raise Conflict(TAKEN)
+    if has_come:
         return False
     is_other_type = key.type_id and device.type_id and device.type_id != key.type_id
     # Whoever has one got in by another way, and is not to be put out by this one.
@@ -138,12 +151,7 @@ def _take_place(key: EnrolmentKey) -> None:
     if key.uses >= key.quota:
         raise Conflict(USED_UP, "used_up")
     key.uses += 1
-    key.save(update_fields=["uses"])
 
 
 def _make(key: EnrolmentKey, uid: str) -> Device:
-    """A device of the key's; a Conflict if somebody else takes the uid at the same moment."""
-    with conflicts(TAKEN):
-        return Device.objects.create(
-            device_uid=uid, name=uid, tenant=key.tenant, type_id=key.type_id
-        )
+    return Device.objects.create(device_uid=uid, name=uid, tenant=key.tenant, type_id=key.type_id)

@@ -150,7 +150,12 @@ def of_another_type(world):
 
 
 def deleted(world):
-    enroll(world.made)
+    enroll(new_key(world))
+    Device.objects.filter(device_uid="dev-77").retire()
+
+
+def deleted_before_it_came(world):
+    people.device("dev-77", world.t0)
     Device.objects.filter(device_uid="dev-77").retire()
 
 
@@ -159,7 +164,8 @@ TAKEN_BY = {
     "a device with a token": lambda world: people.token(people.device("dev-77", world.t0)),
     "one of another key": lambda world: enroll(new_key(world)),
     "one of another type": of_another_type,
-    "a deleted device": deleted,
+    "a deleted device of another key": deleted,
+    "a deleted device without a key": deleted_before_it_came,
 }
 
 
@@ -170,6 +176,14 @@ def test_a_uid_that_is_taken_is_refused_in_the_same_words(world, take):
     answer = enroll(world.made)
     assert (answer.status_code, answer.json()["detail"]) == (409, enrolling.TAKEN)
     assert (list(Credential.objects.values()), key_of(world).uses) == before
+
+
+def test_a_device_that_came_and_was_deleted_is_told_so(world):
+    enroll(world.made)
+    Device.objects.filter(device_uid="dev-77").retire()
+    answer = enroll(world.made)
+    assert (answer.status_code, answer.json()["detail"]) == (409, enrolling.DELETED)
+    assert (key_of(world).uses, key_of(world).window_uses) == (1, 2)
 
 
 def test_a_uid_that_another_one_takes_at_the_same_moment_is_refused(world, monkeypatch):

@@ -189,3 +189,10 @@ def test_the_work_is_the_same_for_a_key_that_never_was_and_one_that_was(
         # The two limits; the look for it, between three for its transaction; the note.
         with django_assert_num_queries(7):
             assert enroll(key).status_code == 401
+
+
+def test_to_let_a_device_in_costs_no_more_than_it_must(world, django_assert_max_num_queries):
+    # The first time, and again. A key is locked while most of this is done.
+    for most, status in ((18, 201), (19, 200)):
+        with django_assert_max_num_queries(most):
+            assert enroll(world.made).status_code == status
