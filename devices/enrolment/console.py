@@ -204,6 +204,11 @@ class EnrolmentKeyAdmin(TenantScopedAdmin):
     def add_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         return AddPage.as_view(model_admin=self)(request)
 
+    def get_readonly_fields(self, request: HttpRequest, obj: EnrolmentKey | None = None) -> Any:
+        fixed = super().get_readonly_fields(request, obj)
+        # It is good for nothing, whatever they say.
+        return [*fixed, "quota", "expires_at"] if obj and obj.revoked_at else fixed
+
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         try:
             return super().changeform_view(request, *args, **kwargs)
@@ -248,7 +253,7 @@ class EnrolmentKeyAdmin(TenantScopedAdmin):
         enrolments = Enrolment.objects.filter(key=key, device__in=there).select_related("device")
         newest = list(enrolments.order_by("-first_at", "-device_id")[: DEVICES_SHOWN + 1])
         rows = [
-            (page_of(each.device), each.device, moment(each.first_at), moment(each.last_at))
+            (each, page_of(each.device), moment(each.first_at), moment(each.last_at))
             for each in newest[:DEVICES_SHOWN]
         ]
         is_cut = len(newest) > DEVICES_SHOWN

@@ -13,6 +13,7 @@ from devices.credentials.tokens import digest_of, new_token
 from devices.models import EnrolmentKey
 
 IN_THE_PAST = "Choose a time that is still to come. To end a key, revoke it."
+WAS_REVOKED = "It was revoked, which cannot be undone; make a new one. Its name can be changed."
 FEWER_THAN_CAME = "{uses} devices have enrolled with it. Choose at least as many."
 
 

@@ -136,7 +136,10 @@ class KeyViewSet(GenericViewSet):
         responses=EnrolmentKeySerializer,
     )
     def partial_update(self, request: Request, id: str) -> Response:
-        """What is sent changes, the rest stays: its name, its quota and when it expires."""
+        """What is sent changes, the rest stays: its name, its quota and when it expires.
+
+        Of a revoked key only the name; 409 for the rest.
+        """
         QueryParameters.read(request)
         with transaction.atomic():
             # Devices enrol meanwhile: the quota is never below how many have.

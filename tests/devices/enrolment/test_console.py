@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from devices.credentials.tokens import digest_of
 from devices.enrolment import console
+from devices.enrolment.keys import revoke
 from devices.models import Device, DeviceType, EnrolmentKey
 from tests import cast as people
 from tests.devices.enrolment.conftest import enroll, new_key
@@ -167,6 +168,14 @@ def test_a_page_leads_to_the_devices_that_enrolled(world, monkeypatch):
     assert "Earlier ones are not shown." in page
 
 
+def test_it_tells_how_often_each_device_enrolled(world):
+    for uid in ("dev-77", "dev-78", "dev-77"):
+        enroll(world.made, uid)
+    page = people.console(world.admin).get(page_of(world.made)).text
+    rows = re.findall(r"(dev-7\d)</a>.*?text-right\">(\d+)</td>", page, re.DOTALL)
+    assert rows == [("dev-78", "1"), ("dev-77", "2")]
+
+
 def change(user, made, **fields):
     at = made.key.expires_at
     usual = {"name": "Lot 7", "quota": 10, "expires_at_0": at.date(), "expires_at_1": at.time()}
@@ -208,6 +217,13 @@ def test_devices_that_enrol_while_a_form_is_checked_are_seen(world, monkeypatch)
     assert answer.status_code == 200
     # What came in between is undone here with the rest of the first attempt.
     assert EnrolmentKey.objects.values_list("uses", "quota").get() == (1, 3)
+
+
+def test_of_a_revoked_key_only_the_name_can_be_changed(world):
+    revoke(world.made.key, world.admin)
+    change(world.admin, world.made, name="Lot 8", quota=20)
+    key = EnrolmentKey.objects.get()
+    assert (key.name, key.quota) == ("Lot 8", 10)
 
 
 # To revoke ---------------------------------------------------------------------------------------

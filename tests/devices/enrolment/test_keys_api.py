@@ -7,7 +7,7 @@ from django.contrib.admin.models import LogEntry
 from django.utils import timezone
 
 from devices.credentials.tokens import digest_of
-from devices.enrolment.keys import KeyState, in_state, state_of
+from devices.enrolment.keys import KeyState, in_state, revoke, state_of
 from devices.models import Device, DeviceType, EnrolmentKey
 from tests.cast import api
 from tests.devices.enrolment.conftest import enroll, new_key
@@ -202,6 +202,16 @@ def test_what_cannot_be_changed_is_refused(world, fields, field):
     answer = api(world.admin).patch(at(world.made.key), fields)
     assert answer.status_code == 400
     assert [each["field"] for each in answer.json()["errors"]] == [field]
+
+
+@pytest.mark.parametrize("fields", [{"quota": 20}, {"expires_at": "2999-01-01T00:00:00Z"}])
+def test_of_a_revoked_key_only_the_name_can_be_changed(world, fields):
+    revoke(world.made.key, world.admin)
+    answer = api(world.admin).patch(at(world.made.key), {"name": "Lot 9"} | fields)
+    assert (answer.status_code, answer.json()["code"]) == (409, "conflict")
+    assert "make a new one" in answer.json()["detail"]
+    assert EnrolmentKey.objects.get().name == "Lot 7"
+    assert api(world.admin).patch(at(world.made.key), {"name": "Lot 9"}).json()["name"] == "Lot 9"
 
 
 def test_the_quota_can_be_as_many_as_have_come(world):
