@@ -164,7 +164,7 @@ class DeviceSerializer(StrictFields, SentOnly):
             attrs["tenant"] = self._own_tenant()
         if attrs.get("type") is not None:
             tenant = self.instance.tenant if self.instance else attrs["tenant"]
-            attrs["type"] = self._type_of(tenant, attrs["type"])
+            attrs["type"] = type_named(attrs["type"], tenant)
         return attrs
 
     def _own_tenant(self) -> Tenant:
@@ -173,12 +173,14 @@ class DeviceSerializer(StrictFields, SentOnly):
             raise serializers.ValidationError({"tenant": NO_TENANT}, "required")
         return tenant
 
-    def _type_of(self, tenant: Tenant, name: str) -> DeviceType:
-        found = DeviceType.objects.named(name, tenant.pk)
-        if found is None:
-            said = NO_TYPE.format(tenant=tenant.slug, name=name)
-            raise serializers.ValidationError({"type": said}, "does_not_exist")
-        return found
+
+def type_named(name: str, tenant: Tenant) -> DeviceType:
+    """What a field `type` means that says `name`; raises ValidationError if that is nothing."""
+    found = DeviceType.objects.named(name, tenant.pk)
+    if found is None:
+        said = NO_TYPE.format(tenant=tenant.slug, name=name)
+        raise serializers.ValidationError({"type": said}, "does_not_exist")
+    return found
 
 
 @extend_schema_serializer(

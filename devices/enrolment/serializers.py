@@ -10,16 +10,24 @@ from django.utils import timezone
 from drf_spectacular.utils import OpenApiExample, extend_schema_field, extend_schema_serializer
 from rest_framework import serializers
 
+from accounts.conflicts import Conflict
 from accounts.fields import SentOnly, TenantField
-from accounts.models import Tenant, validate_slug
+from accounts.models import validate_slug
 from accounts.rest import Moment, StrictFields, person
 from devices.credentials.access import topics_of
 from devices.credentials.serializers import TopicsSerializer
 from devices.enrolment import examples
 from devices.enrolment.enrolling import Enrolled
-from devices.enrolment.keys import FEWER_THAN_CAME, IN_THE_PAST, KeyState, Made, state_of
-from devices.models import DeviceType, Enrolment, EnrolmentKey
-from devices.serializers import NO_TYPE
+from devices.enrolment.keys import (
+    FEWER_THAN_CAME,
+    IN_THE_PAST,
+    WAS_REVOKED,
+    KeyState,
+    Made,
+    state_of,
+)
+from devices.models import Enrolment, EnrolmentKey
+from devices.serializers import type_named
 
 NO_TENANT = "You belong to no tenant: name the one that devices enrol in."
 LONGEST_KEY = 256
@@ -99,15 +107,8 @@ class NewEnrolmentKeySerializer(EnrolmentKeySerializer):
         if tenant is None:
             raise serializers.ValidationError({"tenant": NO_TENANT}, "required")
         if attrs.get("type") is not None:
-            attrs["type"] = self._type_of(tenant, attrs["type"])
+            attrs["type"] = type_named(attrs["type"], tenant)
         return attrs
-
-    def _type_of(self, tenant: Tenant, name: str) -> DeviceType:
-        found = DeviceType.objects.named(name, tenant.pk)
-        if found is None:
-            said = NO_TYPE.format(tenant=tenant.slug, name=name)
-            raise serializers.ValidationError({"type": said}, "does_not_exist")
-        return found
 
 
 @extend_schema_serializer(
@@ -125,6 +126,12 @@ class EnrolmentKeyChangeSerializer(EnrolmentKeySerializer):
             said = FEWER_THAN_CAME.format(uses=key.uses)
             raise serializers.ValidationError(said, "too_few")
         return quota
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        key: Any = self.instance
+        if key.revoked_at and attrs.keys() - {"name"}:
+            raise Conflict(WAS_REVOKED)
+        return attrs
 
 
 @extend_schema_serializer(
