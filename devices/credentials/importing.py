@@ -19,7 +19,7 @@ from devices.credentials.issuing import RESERVED, Given, Terms
 from devices.credentials.recorded import issue_and_record
 from devices.credentials.serializers import TokenRowSerializer
 from devices.credentials.tokens import digest_of
-from devices.daemon.services import is_reserved
+from devices.daemon.services import reserved
 from devices.models import Credential, Device, Origin
 
 UNKNOWN = "There is no such device. Create it first, as by POST /import/devices."
@@ -71,6 +71,7 @@ class Plan:
         self.holders = self._holders(right)
         in_force = Credential.objects.filter(device__in=self.owners).in_force()
         self.provided = set(in_force.values_list("device_id", flat=True))
+        self.reserved = reserved()
         self.lines: dict[str, int] = {}
         self.token_lines: dict[bytes, int] = {}
         self.given: dict[int, Given] = {}
@@ -111,7 +112,7 @@ class Plan:
         first = self.lines.setdefault(uid, line)
         if first != line:
             raise fault("device_uid", "duplicate", TWICE.format(line=first))
-        if is_reserved(uid):
+        if uid.startswith(self.reserved):
             raise fault("device_uid", "reserved", RESERVED.format(uid=uid))
         return self.devices[uid]
 

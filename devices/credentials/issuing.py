@@ -15,9 +15,10 @@ from django.db.models import Q
 from django.utils import timezone
 from rest_framework.exceptions import ValidationError
 
+from accounts.conflicts import Conflict
 from accounts.models import User
 from devices.credentials.tokens import digest_of, new_token
-from devices.daemon.services import is_reserved
+from devices.daemon.services import reserved
 from devices.models import BrokerChange, Credential, CredentialQuerySet, Device, Origin
 
 THROUGH: Any = Credential.gateway_for.through
@@ -31,6 +32,7 @@ ONE_TOKEN = (
 TOO_LONG = f"An old token lives on for {LONGEST_OVERLAP.days} days at most."
 OTHER_TENANT = "A gateway speaks for devices of its own tenant; these are none: {uids}."
 ITSELF = "The device speaks for itself anyway. Leave it out."
+ENDED = "This credential has ended. Make the device a new one, which may speak for others too."
 
 
 class Issued(NamedTuple):
@@ -51,7 +53,7 @@ class Terms(NamedTuple):
     """What holds for new credentials.
 
     Those in force so far end after `overlap`. `gateway_for` are the further devices, None for those
-    that the newest credential so far was for.
+    that the newest credential so far was for, whether or not it has ended.
     """
 
     origin: Origin = Origin.ISSUED
@@ -113,20 +115,45 @@ def revoke(credentials: CredentialQuerySet) -> int:
     return len(rows)
 
 
+@transaction.atomic
+def speak_for(credential: Credential, devices: Collection[Device]) -> bool:
+    """Let a credential in force be for these further devices, and no longer for those so far.
+
+    False if it is for just these already. Raises ValidationError as `issue` does, and Conflict if
+    the credential has ended.
+    """
+    _check_further(credential.device, devices)
+    owners = Device.objects.filter(pk=credential.device_id, deleted_at__isnull=True)
+    # In the order of `issue`, which takes over what the newest is for.
+    locked = list(owners.select_for_update(no_key=True))
+    mine = Credential.objects.filter(pk=credential.pk, device__in=locked).in_force()
+    if not mine.select_for_update(no_key=True):
+        raise Conflict(ENDED, "ended")
+    if set(credential.gateway_for.values_list("pk", flat=True)) == {each.pk for each in devices}:
+        return False
+    credential.gateway_for.set(devices)
+    BrokerChange.objects.note([credential.device_id])
+    return True
+
+
 def _check(devices: Collection[Device], terms: Terms) -> None:
+    beginnings = reserved()
     for device in devices:
-        if is_reserved(device.device_uid):
+        if device.device_uid.startswith(beginnings):
             raise fault("device_uid", RESERVED.format(uid=device.device_uid), "reserved")
-        others = {each.pk for each in terms.gateway_for or () if each.tenant_id != device.tenant_id}
-        if others:
-            uids = [each.device_uid for each in terms.gateway_for or () if each.pk in others]
-            raise fault("gateway_for", OTHER_TENANT.format(uids=", ".join(uids)), "foreign")
-        if device.pk in {each.pk for each in terms.gateway_for or ()}:
-            raise fault("gateway_for", ITSELF, "itself")
+        _check_further(device, terms.gateway_for or ())
     if terms.overlap and settings.MQTT_ACCESS == "mosquitto":
         raise fault("overlap", ONE_TOKEN, "one_token")
     if terms.overlap > LONGEST_OVERLAP:
         raise fault("overlap", TOO_LONG, "too_long")
+
+
+def _check_further(device: Device, further: Collection[Device]) -> None:
+    others = [each.device_uid for each in further if each.tenant_id != device.tenant_id]
+    if others:
+        raise fault("gateway_for", OTHER_TENANT.format(uids=", ".join(others)), "foreign")
+    if device in further:
+        raise fault("gateway_for", ITSELF, "itself")
 
 
 def fault(field: str, said: str, code: str) -> ValidationError:
@@ -137,7 +164,7 @@ def _further(owners: Collection[Device], terms: Terms) -> dict[int, list[int]]:
     """Device → the further devices that its new credential is for."""
     if terms.gateway_for is not None:
         return {owner.pk: [each.pk for each in terms.gateway_for] for owner in owners}
-    former = Credential.objects.filter(device__in=owners, revoked_at__isnull=True)
+    former = Credential.objects.filter(device__in=owners)
     newest = former.order_by("device_id", "-pk").distinct("device_id").values("pk")
     links = THROUGH.objects.filter(credential__in=newest)
     further: dict[int, list[int]] = defaultdict(list)

@@ -11,7 +11,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.db import connection, transaction
 
 from accounts.models import User
-from devices.credentials.issuing import ORDINARY, Given, Issued, Terms, issue, revoke
+from devices.credentials.issuing import ORDINARY, Given, Issued, Terms, issue, revoke, speak_for
 from devices.models import Credential, Device, Origin
 
 # Optimization: one statement, which saves ten thousand objects, and as many parameters nine times.
@@ -26,6 +26,7 @@ NEW = {
     Origin.ISSUED: "New credential.",
     Origin.IMPORTED: "A token that it has already was made its credential.",
 }
+UIDS_SAID = 20
 
 
 @transaction.atomic
@@ -57,3 +58,20 @@ def revoke_and_record(credential: Credential, by: User) -> bool:
         said = f"Credential {credential.pk} revoked."
         LogEntry.objects.log_actions(by.pk, [credential.device], CHANGE, said)
     return is_ended
+
+
+@transaction.atomic
+def speak_for_and_record(credential: Credential, devices: Collection[Device], by: User) -> bool:
+    """As `speak_for`, which see."""
+    is_changed = speak_for(credential, devices)
+    if is_changed:
+        said = f"Credential {credential.pk} now speaks for {_listed(devices)}."
+        LogEntry.objects.log_actions(by.pk, [credential.device], CHANGE, said)
+    return is_changed
+
+
+def _listed(devices: Collection[Device]) -> str:
+    uids = sorted(device.device_uid for device in devices)
+    hidden = len(uids[UIDS_SAID:])
+    more = f" and {hidden} more" if hidden else ""
+    return ", ".join(uids[:UIDS_SAID]) + more or "the device alone"

@@ -45,9 +45,14 @@ def services() -> list[Service]:
     return [ingestor(), dispatcher()]
 
 
+def reserved() -> tuple[str, ...]:
+    """What no uid of a device with a credential begins with; `is_reserved` says why."""
+    return tuple(service.client_id for service in services())
+
+
 def is_reserved(uid: str) -> bool:
     """Whether a device that connected as `uid` would put one of our own off the broker.
 
     A broker ends the session of whoever has the client id of a newcomer.
     """
-    return any(uid.startswith(service.client_id) for service in services())
+    return uid.startswith(reserved())

@@ -3,11 +3,15 @@
 from datetime import timedelta
 
 import pytest
+from django.contrib.admin.models import LogEntry
 from django.utils import timezone
 from rest_framework.exceptions import ValidationError
 
-from devices.credentials.issuing import Given, Terms, issue, revoke
+from accounts.conflicts import Conflict
+from devices.credentials.issuing import Given, Terms, issue, revoke, speak_for
+from devices.credentials.recorded import speak_for_and_record
 from devices.credentials.tokens import digest_of, matching, new_token
+from devices.daemon import services
 from devices.models import BrokerChange, Credential, Device, Origin
 from tests import cast as people
 
@@ -96,6 +100,18 @@ def test_a_gateway_stays_one_unless_it_is_said_otherwise(cast):
     assert not in_force(cast.device)[0].gateway_for.exists()
 
 
+@pytest.mark.parametrize("end", ["revoked", "expired"])
+def test_it_stays_one_also_after_its_last_credential_has_ended(cast, end):
+    meter = people.device("meter-1", cast.t0)
+    people.token(cast.device, gateway_for=[meter])
+    if end == "revoked":
+        revoke(Credential.objects.all())
+    else:
+        Credential.objects.update(expires_at=timezone.now(), revoked_at=timezone.now())
+    people.token(cast.device)
+    assert list(in_force(cast.device)[0].gateway_for.all()) == [meter]
+
+
 def test_of_several_in_force_the_newest_says_what_a_gateway_is_for(cast):
     meter = people.device("meter-1", cast.t0)
     people.token(cast.device, gateway_for=[meter])
@@ -116,6 +132,13 @@ def test_a_uid_that_is_a_client_id_of_the_platform_gets_none(cast, settings):
     ours = people.device(f"{settings.MQTT_CLIENT_ID}-ingest", cast.t0)
     assert "another uid" in refused("device_uid", [cast.device, ours], None)
     assert not Credential.objects.exists()
+
+
+def test_what_is_reserved_is_found_out_once_for_many_devices(cast, monkeypatch):
+    calls, asked = [], services.services
+    monkeypatch.setattr(services, "services", lambda: calls.append(1) or asked())
+    issue([people.device(f"meter-{n}", cast.t0) for n in range(5)], None)
+    assert len(calls) == 1
 
 
 def test_mosquitto_has_no_overlap(cast, mosquitto):
@@ -205,3 +228,63 @@ def test_credentials_and_changes_are_seen_by_their_tenant_and_staff(cast, who):
     credentials = Credential.objects.visible_to(user).values_list("device__device_uid", flat=True)
     changes = BrokerChange.objects.visible_to(user).values_list("device_uid", flat=True)
     assert sorted(credentials) == sorted(changes) == expected
+
+
+# What one in force speaks for --------------------------------------------------------------------
+
+
+@pytest.fixture
+def gateway(cast):
+    """A credential that is for meter-1; there is a meter-2."""
+    cast.meters = [people.device(f"meter-{n}", cast.t0) for n in (1, 2)]
+    people.token(cast.device, gateway_for=cast.meters[:1])
+    BrokerChange.objects.all().delete()
+    return Credential.objects.get()
+
+
+def test_what_it_speaks_for_changes_while_the_token_stays(cast, gateway):
+    digest = bytes(gateway.digest)
+    assert speak_for(gateway, cast.meters[1:])
+    kept = Credential.objects.get()
+    assert list(kept.gateway_for.all()) == cast.meters[1:]
+    assert bytes(kept.digest) == digest
+    assert noted() == {"dev-01": ""}
+
+
+def test_the_same_devices_are_no_change_and_nobody_is_told(cast, gateway):
+    assert not speak_for_and_record(gateway, cast.meters[:1], cast.operator)
+    assert noted() == {}
+    assert not LogEntry.objects.exists()
+
+
+def test_one_that_has_ended_speaks_for_nobody_else_any_more(cast, gateway):
+    revoke(Credential.objects.all())
+    with pytest.raises(Conflict, match="Make the device a new one"):
+        speak_for(gateway, [])
+    assert list(gateway.gateway_for.all()) == cast.meters[:1]
+
+
+def test_that_of_a_device_that_was_deleted_meanwhile_has_ended_too(cast, gateway):
+    Device.objects.filter(pk=cast.device.pk).retire()
+    with pytest.raises(Conflict):
+        speak_for(gateway, cast.meters)
+
+
+@pytest.mark.parametrize(("who", "said"), [("foreign", "foreign-01"), ("device", "for itself")])
+def test_what_no_new_one_may_be_for_it_may_not_either(cast, gateway, who, said):
+    with pytest.raises(ValidationError, match=said):
+        speak_for(gateway, [getattr(cast, who)])
+    assert noted() == {}
+
+
+@pytest.mark.parametrize(
+    ("count", "said"), [(0, "the device alone"), (2, "m-0, m-1"), (22, " and 2 more")]
+)
+def test_the_history_says_whom_it_speaks_for(cast, gateway, count, said):
+    speak_for_and_record(
+        gateway, [people.device(f"m-{n}", cast.t0) for n in range(count)], cast.operator
+    )
+    entry = LogEntry.objects.get()
+    assert (entry.user, entry.object_id) == (cast.operator, str(cast.device.pk))
+    assert entry.change_message.startswith(f"Credential {gateway.pk} now speaks for ")
+    assert entry.change_message.endswith(f"{said}.")
