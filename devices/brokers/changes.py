@@ -16,9 +16,9 @@ from devices.models import BrokerChange
 LEASE_SECONDS = 60.0
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 600.0
 
-# Optimization: PostgreSQL believes of a table that is empty most of the time that it is, and would
-# compare each of thousands of changes with each device. It is not left a choice: no table is read
-# as a whole, and rows are looked up one by one (OFFSET 0).
+# Optimization: PostgreSQL believes of changes, of which there are none most of the time, that there
+# are none, and would compare each of thousands with each device. It is not left a choice: no table
+# is read as a whole, and rows are looked up one by one (OFFSET 0).
 BY_INDEX = "SET LOCAL enable_seqscan = off"
 
 CLAIM = """

@@ -10,10 +10,10 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from devices.brokers import carrier as carriers
-from devices.brokers import changes, sync
+from devices.brokers import sync
 from devices.brokers.mosquitto import live
 from devices.brokers.mosquitto.book import Book
-from devices.models import BrokerChange, Credential, Device
+from devices.models import BrokerChange, Device
 from tests import cast as people
 from tests.devices.brokers.fleet import SERVICES
 from tests.devices.brokers.mosquitto.telling import Inline, is_let_in, said, state, tell
@@ -275,13 +275,3 @@ def test_a_configuration_that_it_can_do_nothing_with_is_named(file, access, wron
         setattr(access, name, value)
     with pytest.raises(CommandError, match=said):
         run("--file", file)
-
-
-def test_everything_asks_about_devices_without_claiming_anything(cast, access):
-    token = people.token(cast.device)
-    found = {change.uid: change for change in changes.everything()}
-    assert set(found) == {"dev-01", "foreign-01"}
-    assert found["dev-01"].token == token
-    assert found["dev-01"].digests == {bytes(Credential.objects.get().digest)}
-    assert not found["foreign-01"].is_admitted
-    assert changes.claim(10) == [found["dev-01"]]
