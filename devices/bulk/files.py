@@ -68,10 +68,10 @@ def read_csv(raw: bytes, table: Table) -> list[Row]:
     return limited(csv_row(line, columns, cells, table) for line, cells in lines)
 
 
-def read_json(elements: Any) -> list[Row]:
-    """The rows in the value of a JSON file, which has to be an array."""
+def read_json(elements: Any, what: str = "devices") -> list[Row]:
+    """The rows in the value of a JSON file, which has to be an array of `what`."""
     if not isinstance(elements, list):
-        raise FileError("Send an array of devices.")
+        raise FileError(f"Send an array of {what}.")
     return limited(Row(place, fields) for place, fields in enumerate(elements, 1))
 
 

@@ -115,11 +115,11 @@ class ImportView(APIView):
         return Response(report.as_dict())
 
 
-def rows_in(body: Any) -> list[Row]:
-    """The rows of a request; those of CSV were read by its parser already."""
+def rows_in(body: Any, what: str = "devices") -> list[Row]:
+    """The rows of a request, each one of `what`; those of CSV were read by its parser already."""
     if isinstance(body, list) and body and isinstance(body[0], Row):
         return body
-    return read_json(body)
+    return read_json(body, what)
 
 
 class ExportQuery(QueryParameters):

@@ -7,7 +7,7 @@ from django.conf import settings
 from devices.models import BrokerChange, Credential, Device
 from devices.mqtt import rights, topics
 
-OPEN = "The broker admits everybody: MQTT_ACCESS is open, and nobody is asked for a credential."
+OPEN = "The broker admits everybody: MQTT__ACCESS is open, and nobody is asked for a credential."
 DISABLED = "{uid} is disabled. It is admitted as soon as it is enabled."
 NO_CREDENTIAL = "It has no credential in force. Give it a new one."
 TOLD_SOON = "The broker is told within a moment. Until then it knows what was before."
@@ -33,14 +33,13 @@ def notice_of(device: Device) -> str | None:
 def access_of(device: Device) -> dict[str, Any]:
     """In the form that AccessSerializer describes."""
     newest = Credential.objects.filter(device=device).in_force().first()
-    reason = _obstacle(device, newest)
-    is_open = settings.MQTT_ACCESS == "open"
+    reason = reason_of(device, has_credential=newest is not None)
     return {
         "device_uid": device.device_uid,
         "username": device.device_uid,
         "client_id": device.device_uid,
-        "is_admitted": is_open or not reason,
-        "reason": OPEN if is_open else reason,
+        "is_admitted": reason in (None, OPEN),
+        "reason": reason,
         "rights": [right._asdict() for right in rights.of_devices(_names(device, newest))],
         "broker": pending(device),
     }
@@ -57,10 +56,16 @@ def pending(device: Device) -> dict[str, Any]:
     }
 
 
-def _obstacle(device: Device, newest: Credential | None) -> str | None:
+def reason_of(device: Device, *, has_credential: bool) -> str | None:
+    """Why the device cannot connect, and what to do; or that everybody can.
+
+    `has_credential`: one in force.
+    """
+    if settings.MQTT_ACCESS == "open":
+        return OPEN
     if not device.is_enabled:
         return DISABLED.format(uid=device)
-    return None if newest else NO_CREDENTIAL
+    return None if has_credential else NO_CREDENTIAL
 
 
 def _names(device: Device, newest: Credential | None) -> list[tuple[str, str]]:

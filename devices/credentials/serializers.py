@@ -4,6 +4,7 @@ What goes out is made by PostgreSQL (`devices/credentials/representation.py`). T
 serializers are in the published description of the API.
 """
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -11,6 +12,7 @@ from django.utils import timezone
 from drf_spectacular.utils import OpenApiExample, extend_schema_field, extend_schema_serializer
 from rest_framework import serializers
 
+from accounts.models import User
 from accounts.rest import Moment, StrictFields, person
 from devices.commands.serializers import UID_LENGTH, SecondsField, TargetSerializer, UidField
 from devices.credentials import examples
@@ -64,6 +66,39 @@ class TermsSerializer(StrictFields):
         return Terms(expires_at=given.get("expires_at"), overlap=overlap)
 
 
+def further_field(more: str) -> serializers.ListField:
+    """Whom a credential speaks for; `more` says what holds if nothing is said."""
+    return serializers.ListField(
+        child=UidField(max_length=UID_LENGTH),
+        required=False,
+        max_length=MOST_FURTHER,
+        help_text="Uids of further devices of its tenant, that this one speaks for over the same "
+        f"connection. {more}",
+    )
+
+
+def further_of(user: User, uids: Iterable[str]) -> list[Device]:
+    """The devices with these uids, as far as the user may see them; an error if some are none."""
+    asked = set(uids)
+    found = list(Device.objects.visible_to(user).filter(device_uid__in=asked))
+    if unknown := asked - {device.device_uid for device in found}:
+        said = NOT_FURTHER.format(uids=", ".join(sorted(unknown)))
+        raise serializers.ValidationError(said, "unknown")
+    return found
+
+
+@extend_schema_serializer(
+    examples=[OpenApiExample("For two meters", examples.GATEWAY, request_only=True)]
+)
+class CredentialChangeSerializer(StrictFields):
+    """What may change of a credential: whom it speaks for."""
+
+    gateway_for = further_field("Always replaced as a whole.")
+
+    def validate_gateway_for(self, uids: list[str]) -> list[Device]:
+        return further_of(person(self.context["request"]), uids)
+
+
 @extend_schema_serializer(
     examples=[
         OpenApiExample("For a year", examples.ASKED, request_only=True),
@@ -71,24 +106,12 @@ class TermsSerializer(StrictFields):
         OpenApiExample("For a gateway", examples.GATEWAY, request_only=True),
     ]
 )
-class IssueSerializer(TermsSerializer):
+class IssueSerializer(TermsSerializer, CredentialChangeSerializer):
     """A new credential of a device; nothing has to be said."""
 
-    gateway_for = serializers.ListField(
-        child=UidField(max_length=UID_LENGTH),
-        required=False,
-        max_length=MOST_FURTHER,
-        help_text="Uids of further devices of its tenant, that this one speaks for over the same "
-        "connection: those of the former credential if nothing is said.",
+    gateway_for = further_field(
+        "If nothing is said, those of its newest credential, whether or not that has ended."
     )
-
-    def validate_gateway_for(self, uids: list[str]) -> list[Device]:
-        me = person(self.context["request"])
-        found = list(Device.objects.visible_to(me).filter(device_uid__in=uids))
-        if unknown := set(uids) - {device.device_uid for device in found}:
-            said = NOT_FURTHER.format(uids=", ".join(sorted(unknown)))
-            raise serializers.ValidationError(said, "unknown")
-        return found
 
     def terms(self) -> Terms:
         return super().terms()._replace(gateway_for=self.validated_data.get("gateway_for"))
@@ -121,7 +144,9 @@ class CredentialSerializer(serializers.Serializer):
         allow_null=True, help_text="When it ended before its time, or another took its place."
     )
     last_used_at = serializers.DateTimeField(
-        allow_null=True, help_text="When a device last connected with it, as far as it is known."
+        allow_null=True,
+        help_text="When a device last used it, as far as it is known. Of connections EMQX alone "
+        "tells: with another broker it is the last request over HTTP.",
     )
     is_in_force = serializers.BooleanField(help_text="Neither revoked nor expired.")
     gateway_for = serializers.ListField(
@@ -173,7 +198,10 @@ class AccessSerializer(serializers.Serializer):
     client_id = serializers.CharField()
     is_admitted = serializers.BooleanField(help_text="Whether it may connect.")
     reason = serializers.CharField(allow_null=True, help_text="Why not, and what to do.")
-    rights = RightSerializer(many=True, help_text="With its newest credential; nothing else.")
+    rights = RightSerializer(
+        many=True,
+        help_text="What it may do once it is admitted, with its newest credential; nothing else.",
+    )
     broker = PendingSerializer()
 
 

@@ -34,10 +34,11 @@ from devices.credentials.files import TOKENS, chosen, file_of
 from devices.credentials.filters import CredentialFilters
 from devices.credentials.importing import import_tokens
 from devices.credentials.issuing import Issued
-from devices.credentials.recorded import issue_and_record, revoke_and_record
+from devices.credentials.recorded import issue_and_record, revoke_and_record, speak_for_and_record
 from devices.credentials.representation import CREDENTIAL
 from devices.credentials.serializers import (
     AccessSerializer,
+    CredentialChangeSerializer,
     CredentialSerializer,
     IssuedSerializer,
     IssueSerializer,
@@ -105,10 +106,13 @@ class CredentialsView(GenericAPIView):
         return Response(shown_once(device, made), HTTP_201_CREATED, headers={"Location": address})
 
 
-class CredentialView(APIView):
+class CredentialView(GenericAPIView):
     """One credential of a device."""
 
     queryset = Credential.objects.all()
+    serializer_class = CredentialChangeSerializer
+    filter_backends = []
+    pagination_class = None
     permission_classes = [MayEnd]
 
     @extend_schema(
@@ -121,8 +125,27 @@ class CredentialView(APIView):
     def get(self, request: Request, device_uid: str, id: str) -> Response:
         """When it was made, by whom, and whether it is in force."""
         QueryParameters.read(request)
-        credentials = self._of(request, device_uid).annotate(json=CREDENTIAL)
-        return Response(get_object_or_404(credentials, pk=id).json.encode())
+        return self._shown(request, device_uid, id)
+
+    @extend_schema(
+        operation_id="credentials_partial_update",
+        tags=["credentials"],
+        summary="Change what a credential speaks for",
+        parameters=[ID],
+        responses=CredentialSerializer,
+    )
+    def patch(self, request: Request, device_uid: str, id: str) -> Response:
+        """The token stays what it is. One that has ended cannot be changed: 409.
+
+        The broker is told, and may put off the device, which then connects again.
+        """
+        QueryParameters.read(request)
+        credentials = self._of(request, device_uid).select_related("device")
+        credential = get_object_or_404(credentials, pk=id)
+        asked = valid(self.get_serializer(data=request.data, partial=True)).validated_data
+        if "gateway_for" in asked:
+            speak_for_and_record(credential, asked["gateway_for"], person(request))
+        return self._shown(request, device_uid, id)
 
     @extend_schema(
         operation_id="credentials_revoke",
@@ -140,6 +163,10 @@ class CredentialView(APIView):
         credentials = self._of(request, device_uid).select_related("device")
         revoke_and_record(get_object_or_404(credentials, pk=id), person(request))
         return Response(status=HTTP_204_NO_CONTENT)
+
+    def _shown(self, request: Request, device_uid: str, id: str) -> Response:
+        credentials = self._of(request, device_uid).annotate(json=CREDENTIAL)
+        return Response(get_object_or_404(credentials, pk=id).json.encode())
 
     def _of(self, request: Request, device_uid: str) -> Any:
         mine = Credential.objects.visible_to(person(request))
@@ -243,7 +270,8 @@ class ImportTokensView(APIView):
         the real one would.
         """
         is_dry_run = ImportQuery.read(request)["dry_run"]
-        report = import_tokens(person(request), rows_in(request.data), is_dry_run=is_dry_run)
+        rows = rows_in(request.data, "tokens")
+        report = import_tokens(person(request), rows, is_dry_run=is_dry_run)
         if report.has_errors:
             raise Refused(report)
         return Response(report.as_dict())

@@ -31,7 +31,7 @@ TABLE = """
 /devices/<device_uid>/commands     viewer    -operator  -    -operator  -staff     viewer
 /devices/<device_uid>/credentials  operator  operator   -    -operator  -staff     operator
 /devices/<device_uid>/credentials/<id> \
-                                   operator  -operator  -    -operator  operator   operator
+                                   operator  -operator  -    operator   operator   operator
 /devices/<device_uid>/access       operator  -operator  -    -operator  -staff     operator
 /credentials                       -operator operator   -    -operator  -staff     operator
 /commands                          viewer    operator   -    -operator  -staff     viewer

@@ -232,7 +232,7 @@ def writes(ours: SimpleNamespace, theirs: SimpleNamespace) -> Iterator[tuple[str
     yield "POST", f"/devices/{theirs.device.device_uid}/command", {"cmd": "reboot"}
     yield "POST", f"/commands/{theirs.command.id}/cancel", {}
     yield "POST", f"/command-batches/{theirs.batch.pk}/cancel", {}
-    yield from credential_writes(theirs)
+    yield from credential_writes(ours, theirs)
     key = {"name": "new", "quota": 1, "expires_at": "9999-01-01"}
     yield "POST", "/enrolment-keys", key | {"tenant": MARK}
     yield "POST", "/enrolment-keys", key | {"type": MARK}
@@ -241,11 +241,17 @@ def writes(ours: SimpleNamespace, theirs: SimpleNamespace) -> Iterator[tuple[str
     yield "POST", "/auth/login", {"email": theirs.user.email, "password": "a wrong one"}
 
 
-def credential_writes(theirs: SimpleNamespace) -> Iterator[tuple[str, str, Any]]:
+def credential_writes(
+    ours: SimpleNamespace, theirs: SimpleNamespace
+) -> Iterator[tuple[str, str, Any]]:
     uid = theirs.device.device_uid
     yield "POST", f"/devices/{uid}/credentials", {}
     yield "DELETE", f"/devices/{uid}/credentials/{theirs.credential.pk}", {}
     yield "DELETE", f"/devices/ours-01/credentials/{theirs.credential.pk}", {}
+    yield "PATCH", f"/devices/{uid}/credentials/{theirs.credential.pk}", {"gateway_for": []}
+    yield "PATCH", f"/devices/ours-01/credentials/{theirs.credential.pk}", {"gateway_for": []}
+    mine = f"/devices/ours-01/credentials/{ours.credential.pk}"
+    yield "PATCH", mine, {"gateway_for": [uid]}
     yield "POST", "/devices/ours-01/credentials", {"gateway_for": [uid]}
     yield "POST", "/credentials", {"tenant": MARK, "all": True}
     yield "POST", "/credentials", {"device_uids": ["ours-01", uid]}

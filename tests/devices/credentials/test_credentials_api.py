@@ -195,7 +195,7 @@ def test_under_mosquitto_an_overlap_is_refused_and_a_new_one_takes_a_moment(cast
     assert BrokerChange.objects.get().token == made["token"]
 
 
-@pytest.mark.parametrize(("access", "said"), [("emqx", "is disabled"), ("open", "MQTT_ACCESS")])
+@pytest.mark.parametrize(("access", "said"), [("emqx", "is disabled"), ("open", "MQTT__ACCESS")])
 def test_what_stands_between_the_device_and_the_broker_is_told(cast, settings, access, said):
     settings.MQTT_ACCESS = access
     Device.objects.filter(pk=cast.device.pk).update(is_enabled=False)
@@ -244,7 +244,7 @@ def test_to_revoke_twice_changes_nothing(cast):
     assert LogEntry.objects.count() == 2
 
 
-@pytest.mark.parametrize("method", ["get", "delete"])
+@pytest.mark.parametrize("method", ["get", "patch", "delete"])
 def test_a_credential_is_found_at_its_own_device_alone(cast, method):
     people.device("dev-02", cast.t0)
     number = given(cast.operator)["id"]
@@ -260,6 +260,7 @@ def test_others_neither_see_nor_change_anything(cast, actor):
     answers = [
         client.get(URL), client.post(URL), client.get(f"{URL}/{number}"),
         client.delete(f"{URL}/{number}"), client.get("/devices/dev-01/access"),
+        client.patch(f"{URL}/{number}", {"gateway_for": []}),
     ]  # fmt: skip
     assert {each.status_code for each in answers} == {403 if actor == "viewer" else 404}
     assert Credential.objects.in_force().count() == 1
@@ -283,6 +284,70 @@ def test_the_history_of_the_device_says_who_did_what(cast):
         ("operator@t0.example", str(cast.device.pk), "New credential."),
         ("admin@t0.example", str(cast.device.pk), f"Credential {number} revoked."),
     ]
+
+
+# What one in force speaks for --------------------------------------------------------------------
+
+
+def change(user, number, **body):
+    return api(user).patch(f"{URL}/{number}", body)
+
+
+def test_what_it_speaks_for_changes_without_a_new_token(cast):
+    people.device("meter-1", cast.t0)
+    made = given(cast.operator)
+    answer = change(cast.operator, made["id"], gateway_for=["meter-1", "meter-1"])
+    assert answer.status_code == 200
+    assert answer.json() == listed(cast.operator)[0]
+    assert answer.json()["gateway_for"] == ["meter-1"]
+    account = authenticate("dev-01", made["token"])
+    assert account.names == [("t0", "dev-01"), ("t0", "meter-1")]
+    assert BrokerChange.objects.get().device_uid == "dev-01"
+    said = f"Credential {made['id']} now speaks for meter-1."
+    assert LogEntry.objects.latest("pk").change_message == said
+
+
+def test_nothing_said_is_no_change(cast):
+    people.device("meter-1", cast.t0)
+    number = given(cast.operator, gateway_for=["meter-1"])["id"]
+    assert change(cast.operator, number).json()["gateway_for"] == ["meter-1"]
+    assert not BrokerChange.objects.exists()
+
+
+@pytest.mark.parametrize("end", ["revoked", "expired"])
+def test_one_that_has_ended_does_not_change_and_the_answer_says_what_to_do(cast, end):
+    number = given(cast.operator)["id"]
+    if end == "revoked":
+        api(cast.operator).delete(f"{URL}/{number}")
+    else:
+        Credential.objects.update(expires_at=timezone.now())
+    answer = change(cast.operator, number, gateway_for=[])
+    assert (answer.status_code, answer.json()["code"]) == (409, "ended")
+    assert "Make the device a new one" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "said"),
+    [
+        ("gateway_for", ["nobody", "foreign-01"], "no such devices: foreign-01, nobody."),
+        ("gateway_for", ["dev-01"], "speaks for itself"),
+        ("gateway_for", ["x"] * 1_001, "no more than 1000"),
+        ("gateway_for", None, "may not be null"),
+        ("expires_at", "2100-01-01T00:00:00Z", "Possible: gateway_for."),
+        ("token", "x" * 64, "Possible: gateway_for."),
+    ],
+)
+def test_a_change_that_cannot_be_is_refused_with_what_to_do(cast, field, value, said):
+    number = given(cast.operator)["id"]
+    found = errors(change(cast.operator, number, **{field: value}))
+    assert list(found) == [field]
+    assert said in found[field]
+
+
+def test_staff_cannot_let_one_speak_for_another_tenant(cast):
+    number = given(cast.operator)["id"]
+    answer = change(cast.staff, number, gateway_for=["foreign-01"])
+    assert "its own tenant" in errors(answer)["gateway_for"]
 
 
 # What a device may do at the broker --------------------------------------------------------------
@@ -329,7 +394,7 @@ def test_with_an_open_broker_everybody_is_admitted_and_that_is_said(cast, settin
     settings.MQTT_ACCESS = "open"
     said = access(cast.operator)
     assert said["is_admitted"] is True
-    assert "MQTT_ACCESS is open" in said["reason"]
+    assert "MQTT__ACCESS is open" in said["reason"]
 
 
 def test_access_says_what_the_broker_has_still_to_be_told(cast):
