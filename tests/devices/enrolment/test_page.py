@@ -91,8 +91,8 @@ def test_the_page_names_the_limits():
     said = " ".join(PAGE.split())
     of_pair, time = logins.FROM_ONE_ADDRESS_FOR_ONE_ACCOUNT
     assert f"{enrolling.USES_A_WINDOW} times a minute" in said
-    assert f"{of_pair} refusals of one key within {time.seconds // 60} minutes" in said
-    assert f"or {logins.FROM_ONE_ADDRESS[0]} of any" in said
+    assert f"{of_pair} attempts with one wrong key (401) within {time.seconds // 60} minutes" in said
+    assert f"or {logins.FROM_ONE_ADDRESS[0]} with any" in said
 
 
 def test_the_page_has_every_answer():
