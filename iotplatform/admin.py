@@ -16,8 +16,13 @@ from telemetry.models import RejectedMessage
 COUNTED = 1_000
 """Rejected messages are counted up to here: a broken device can send millions."""
 
+FIRST = "my-first-device"
 BY_MESSAGE = "There is no device yet. One appears here with its first message. In a terminal:"
-BY_HAND = "There is no device yet. Create the device “my-first-device”, then, in a terminal:"
+BY_HAND = f"There is no device yet. Create the device “{FIRST}”, then, in a terminal:"
+BY_TOKEN = (
+    f"There is no device yet. Create the device “{FIRST}”, and choose “New credential” on its "
+    "page; then, in a terminal, with the token instead of the dots:"
+)
 BY_KEY = (
     "There is no device yet. One appears here when it enrols. Make an enrolment key, then, in a "
     "terminal, with the key instead of the dots:"
@@ -104,7 +109,8 @@ def _beginning(request: HttpRequest) -> dict[str, Any]:
     if settings.ENROLMENT:
         title, how, command = "Enrol a first device", BY_KEY, first_enrolment(request)
     else:
-        how = BY_MESSAGE if settings.AUTO_REGISTER else BY_HAND
+        by_uid = BY_MESSAGE if settings.AUTO_REGISTER else BY_HAND
+        how = by_uid if settings.MQTT_ACCESS == "open" else BY_TOKEN
         title, command = "Send a first message", first_message(request)
     return {"title_of_first": title, "how_to_begin": how, "first": command}
 
@@ -112,15 +118,16 @@ def _beginning(request: HttpRequest) -> dict[str, Any]:
 def first_message(request: HttpRequest) -> str:
     """A command that sends a first message to this platform."""
     tenant = Tenant.objects.visible_to(person(request)).first()
-    topic = f"{tenant.slug if tenant else 't0'}/devices/my-first-device/telemetry"
+    topic = f"{tenant.slug if tenant else 't0'}/devices/{FIRST}/telemetry"
+    who = "" if settings.MQTT_ACCESS == "open" else f"-u {FIRST} -i {FIRST} -P … "
     return (
-        f"mosquitto_pub -h {settings.MQTT_HOST} -p {settings.MQTT_PORT} -q 1 "
+        f"mosquitto_pub -h {settings.MQTT_HOST} -p {settings.MQTT_PORT} {who}-q 1 "
         f"-t {topic} -m '{{\"temperature\": 21.5}}'"
     )
 
 
 def first_enrolment(request: HttpRequest) -> str:
     """A command by which a first device enrols."""
-    body = '{"key": "…", "device_uid": "my-first-device"}'
+    body = f'{{"key": "…", "device_uid": "{FIRST}"}}'
     address = request.build_absolute_uri("/enroll")
     return f"curl {address} -H 'Content-Type: application/json' -d '{body}'"

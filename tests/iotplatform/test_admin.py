@@ -102,6 +102,15 @@ def test_without_registration_the_device_is_to_be_created_first(cast, settings):
     assert "Create the device “my-first-device”" in page
 
 
+@pytest.mark.parametrize("access", ["emqx", "mosquitto"])
+def test_where_a_token_is_asked_for_it_is_shown_how_to_come_by_one(cast, settings, access):
+    cast.foreign.delete()
+    settings.MQTT_ACCESS = access
+    page = unescape(people.console(cast.stranger).get("/admin/").text)
+    assert "“New credential” on its page" in page
+    assert "-u my-first-device -i my-first-device -P … -q 1 -t other/devices/" in page
+
+
 def test_where_devices_enrol_it_is_shown_how(cast, settings):
     cast.foreign.delete()
     settings.ENROLMENT, settings.AUTO_REGISTER = True, False
