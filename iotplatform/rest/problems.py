@@ -30,7 +30,8 @@ CONTENT_TYPE = "application/problem+json"
 
 ADVICE: dict[type[APIException], str] = {
     NotAuthenticated: "Log in at /auth/login, and send the token: “Authorization: Bearer …”.",
-    InvalidToken: "The token has run out, or never was one. Get another at /auth/refresh.",
+    InvalidToken: "The token has run out, or never was one. Get another at /auth/refresh. (A "
+    "device's token only sends: POST /telemetry/{uid}.)",
     Forbidden: "Your role does not allow this. /auth/me lists what it does; ask an admin for more.",
     NotFound: "There is no such thing, or you may not see it.",
     NotAcceptable: "The answer is JSON: accept application/json.",

@@ -141,6 +141,12 @@ def test_the_token_of_a_device_does_nothing_but_send(cast, token, method):
         assert getattr(Client(headers=way), method)("/telemetry/dev-01").status_code == 401
 
 
+@pytest.mark.parametrize("method", ["get", "put"])
+def test_and_that_is_said(cast, token, method):
+    answer = getattr(Client(headers=bearer(token)), method)("/telemetry/dev-01")
+    assert "A device's token only sends: POST /telemetry/{uid}." in answer.json()["detail"]
+
+
 def test_a_device_may_send_its_uid_along(cast, token):
     assert send("dev-01", BODY, basic("dev-01", token)).status_code == 201
 
