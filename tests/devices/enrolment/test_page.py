@@ -91,7 +91,8 @@ def test_the_page_names_the_limits():
     said = " ".join(PAGE.split())
     of_pair, time = logins.FROM_ONE_ADDRESS_FOR_ONE_ACCOUNT
     assert f"{enrolling.USES_A_WINDOW} times a minute" in said
-    assert f"{of_pair} attempts with one wrong key (401) within {time.seconds // 60} minutes" in said
+    minutes = time.seconds // 60
+    assert f"{of_pair} attempts with one wrong key (401) within {minutes} minutes" in said
     assert f"or {logins.FROM_ONE_ADDRESS[0]} with any" in said
 
 
