@@ -55,6 +55,15 @@ def test_what_nobody_said_is_denied_and_nobody_else_is_asked(broker):
     assert broker["EMQX_AUTHORIZATION__DENY_ACTION"] == "disconnect"
 
 
+def test_no_more_come_in_than_web_decides_about_beside_the_api(broker):
+    rate = int(broker["EMQX_LISTENERS__TCP__DEFAULT__MAX_CONN_RATE"].removesuffix("/s"))
+    beside_the_api, fleet, patience = 520, 10_000, 10
+    # What has piled up when the last of them is let in.
+    waiting = fleet * (1 - beside_the_api / rate)
+    assert waiting / beside_the_api < patience / 2
+    assert f"lets in {rate} new connections a second" in (ROOT / "docs/emqx.md").read_text()
+
+
 def test_nothing_comes_later_than_it_was_said(broker):
     assert broker["EMQX_DELAYED__ENABLE"] == "false"
     assert "delayed.enable = false" in (ROOT / "docs/emqx.md").read_text()

@@ -83,7 +83,7 @@ def test_a_gateway_reaches_those_of_its_devices_as_well(cast):
     assert who("dev-01", token)["acl"] == [*rules("t0", "dev-01", "sensor-01"), LAST]
 
 
-def test_the_end_of_a_credential_is_the_end_of_the_session(cast):
+def test_the_end_of_a_credential_is_the_end_of_the_connection(cast):
     end = timezone.now() + timedelta(hours=1)
     token = issue([cast.device], None, Terms(expires_at=end))[0].token
     assert who("dev-01", token)["expire_at"] == int(end.timestamp())
