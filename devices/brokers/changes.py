@@ -5,37 +5,47 @@ What the broker is to know of a device is read when a change is claimed, so noth
 
 import math
 from collections.abc import Collection, Sequence
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from django.db import connection, transaction
 
 from devices import state
+from devices.daemon.services import is_reserved
 from devices.models import BrokerChange
 
 # Longer than telling takes: of two that tell at once the slower one could have the last word.
-LEASE_SECONDS = 60.0
-FIRST_PAUSE, LONGEST_PAUSE = 1.0, 600.0
+LEASE_SECONDS = 45.0
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
 
 # Optimization: PostgreSQL believes of changes, of which there are none most of the time, that there
 # are none, and would compare each of thousands with each device. It is not left a choice: no table
 # is read as a whole, and rows are looked up one by one (OFFSET 0).
 BY_INDEX = "SET LOCAL enable_seqscan = off"
 
+# First those that may take something away: a thousand new tokens shall not keep them waiting.
 CLAIM = """
-UPDATE devices_brokerchange AS change
+UPDATE devices_brokerchange
 SET leased_until = statement_timestamp() + %(lease)s * interval '1 second'
 WHERE device_uid = ANY(ARRAY(
     SELECT device_uid FROM devices_brokerchange
     WHERE due_at <= statement_timestamp()
       AND (leased_until IS NULL OR leased_until <= statement_timestamp())
-    ORDER BY due_at LIMIT %(limit)s
+    ORDER BY token <> '', due_at LIMIT %(limit)s
     FOR UPDATE SKIP LOCKED
 ))
-RETURNING device_uid, token, version, attempts
+RETURNING device_uid
+"""
+
+# A statement of its own: while the rows are locked nobody can note what this one does not see.
+CLAIMED = """
+SELECT device_uid, token, version, attempts, leased_until
+FROM devices_brokerchange AS change WHERE device_uid = ANY(%(uids)s)
 """
 
 ALL = """
-SELECT device_uid, coalesce(token, ''), coalesce(version, 0), coalesce(attempts, 0)
+SELECT device_uid, coalesce(token, ''), coalesce(version, 0), coalesce(attempts, 0),
+    NULL::timestamptz
 FROM devices_device AS device
 LEFT JOIN LATERAL (
     SELECT token, version, attempts FROM devices_brokerchange AS change
@@ -47,8 +57,8 @@ LEFT JOIN LATERAL (
 # A device that has no credential in force, or is off, or erased, is not admitted; `names` are its
 # own and those of the enabled devices that it speaks for.
 KNOWN = """
-WITH asked (device_uid, token, version, attempts) AS ({asked})
-SELECT asked.device_uid, token, version, attempts,
+WITH asked (device_uid, token, version, attempts, leased_until) AS ({asked})
+SELECT asked.device_uid, token, version, attempts, leased_until,
     coalesce(is_enabled, false) AND credential.id IS NOT NULL,
     deleted_at IS NOT NULL OR device.id IS NULL,
     CASE WHEN device.id IS NULL THEN '{{}}'
@@ -78,12 +88,20 @@ LEFT JOIN LATERAL (
 ) AS further ON true
 """
 
-# What was noted meanwhile stays, and is due at once.
+# In the order in which everybody locks them.
+LOCK = """
+SELECT 1 FROM devices_brokerchange WHERE device_uid = ANY(%(uids)s) ORDER BY device_uid FOR UPDATE
+"""
+
+# What was noted meanwhile stays, and is due at once. A lease that is not ours any more is of
+# somebody who tells later, or this is done a second time.
 DONE = """
 DELETE FROM devices_brokerchange AS change
-USING unnest(%(uids)s::text[], %(versions)s::bigint[]) AS told (uid, version)
-WHERE change.device_uid = ANY(%(uids)s)
-  AND change.device_uid = told.uid AND change.version = told.version
+USING unnest(%(uids)s::text[], %(versions)s::bigint[], %(leases)s::timestamptz[])
+    AS told (uid, version, lease)
+WHERE change.device_uid = ANY(%(uids)s) AND change.device_uid = told.uid
+  AND change.version = told.version AND change.leased_until = told.lease
+RETURNING device_uid
 """
 
 AGAIN = """
@@ -94,9 +112,12 @@ SET leased_until = NULL,
         THEN told.error ELSE change.error END,
     due_at = CASE WHEN change.version = told.version
         THEN statement_timestamp() + told.pause * interval '1 second' ELSE due_at END
-FROM unnest(%(uids)s::text[], %(versions)s::bigint[], %(errors)s::text[], %(pauses)s::float[])
-    AS told (uid, version, error, pause)
+FROM unnest(
+    %(uids)s::text[], %(versions)s::bigint[], %(leases)s::timestamptz[],
+    %(errors)s::text[], %(pauses)s::float[]
+) AS told (uid, version, lease, error, pause)
 WHERE change.device_uid = ANY(%(uids)s) AND change.device_uid = told.uid
+  AND change.leased_until = told.lease
 """
 
 AWAY = """
@@ -112,7 +133,11 @@ WHERE change.device_uid = waiting.device_uid
 # With the end of its time a credential is as good as revoked, of which the broker may not know.
 EXPIRE = """
 UPDATE devices_credential SET revoked_at = expires_at
-WHERE revoked_at IS NULL AND expires_at <= statement_timestamp()
+WHERE id = ANY(ARRAY(
+    SELECT id FROM devices_credential
+    WHERE revoked_at IS NULL AND expires_at <= statement_timestamp()
+    FOR UPDATE SKIP LOCKED
+))
 RETURNING device_id
 """
 
@@ -127,13 +152,14 @@ class Change(NamedTuple):
 
     `names` are the (tenant, uid) that it may speak for, its own first; empty where the device is
     erased. `is_gone`: it never comes back. `token` is a new one, in plain text, `digests` are those
-    of its tokens in force.
+    of its tokens in force. `leased_until` is None if it is not claimed.
     """
 
     uid: str
     token: str
     version: int
     attempts: int
+    leased_until: datetime | None
     is_admitted: bool
     is_gone: bool
     names: list[tuple[str, str]]
@@ -156,8 +182,11 @@ def claim(limit: int) -> list[Change]:
     """Changes that are due, for nobody else to tell before the lease is over."""
     with connection.cursor() as cursor:
         cursor.execute(BY_INDEX)
-        asked = KNOWN.format(asked=CLAIM)
-        cursor.execute(asked, {"limit": limit, "lease": LEASE_SECONDS})
+        cursor.execute(CLAIM, {"limit": limit, "lease": LEASE_SECONDS})
+        claimed = [uid for (uid,) in cursor.fetchall()]
+        if not claimed:
+            return []
+        cursor.execute(KNOWN.format(asked=CLAIMED), {"uids": claimed})
         return list(map(_change, cursor.fetchall()))
 
 
@@ -175,19 +204,15 @@ def everything() -> list[Change]:
 
 @transaction.atomic
 def settle(told: Collection[Told]) -> None:
-    """Forget the changes that the broker knows now; the others are due again."""
+    """Forget the changes that the broker knows now; the others are due again. Safe to repeat."""
     done = [each for each in told if not each.error and each.again is None]
-    # In one order, in which everybody locks them.
-    ordered = sorted(told, key=lambda each: each.change.uid)
     with connection.cursor() as cursor:
         cursor.execute(BY_INDEX)
+        cursor.execute(LOCK, _columns(told))
         cursor.execute(DONE, _columns(done))
-        state.cut_off([each.change.uid for each in done])
-        more = {
-            "errors": [each.error for each in ordered],
-            "pauses": [_pause(each) for each in ordered],
-        }
-        cursor.execute(AGAIN, _columns(ordered) | more)
+        state.cut_off([uid for (uid,) in cursor.fetchall()])
+        more = {"errors": [each.error for each in told], "pauses": [_pause(each) for each in told]}
+        cursor.execute(AGAIN, _columns(told) | more)
 
 
 def wait_for_broker(why: str) -> None:
@@ -217,13 +242,16 @@ def wait() -> float | None:
 def _change(row: Sequence[Any]) -> Change:
     *told, names, digests = row
     pairs = [(tenant, uid) for tenant, uid in names]
-    return Change._make((*told, pairs, set(map(bytes, digests))))
+    change = Change._make((*told, pairs, set(map(bytes, digests))))
+    # It may have got its credential before that was a name of ours.
+    return change._replace(is_admitted=change.is_admitted and not is_reserved(change.uid))
 
 
 def _columns(told: Collection[Told]) -> dict[str, Any]:
     return {
         "uids": [each.change.uid for each in told],
         "versions": [each.change.version for each in told],
+        "leases": [each.change.leased_until for each in told],
     }
 
 

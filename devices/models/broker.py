@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping
 
+import psycopg
 from django.conf import settings
 from django.db import connection, models
 from django.db.models.functions import Now
@@ -10,13 +11,13 @@ from accounts.models import Tenant, User
 
 CHANNEL = "broker_changes"
 
-# Gateways as well: what a device may not any more, nobody may in its name. Sorted, so that two who
+# With gateways: what a device may not any more, nobody may in its name. Sorted, so that two who
 # do this at once cannot deadlock. A change that is in hand elsewhere is found changed afterwards.
 # Optimization: device by device. Otherwise PostgreSQL, which believes of a table that is empty most
 # of the time that it is, would compare each of thousands with each.
 NOTE = """
-INSERT INTO devices_brokerchange AS change (device_uid, tenant_id, token)
-SELECT device_uid, tenant_id, token
+INSERT INTO devices_brokerchange AS change (device_uid, tenant_id, token, version)
+SELECT device_uid, tenant_id, token, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint
 FROM (
     SELECT id, max(token) AS token
     FROM (
@@ -25,7 +26,8 @@ FROM (
         SELECT credential.device_id, ''
         FROM devices_credential AS credential
         JOIN devices_credential_gateway_for AS further ON further.credential_id = credential.id
-        WHERE further.device_id = ANY(%(ids)s) AND credential.revoked_at IS NULL
+        WHERE %(with_gateways)s
+          AND further.device_id = ANY(%(ids)s) AND credential.revoked_at IS NULL
     ) AS each
     GROUP BY id
 ) AS concerned
@@ -35,7 +37,8 @@ CROSS JOIN LATERAL (
 ) AS device
 ORDER BY device_uid
 ON CONFLICT (device_uid) DO UPDATE
-SET version = change.version + 1, due_at = excluded.due_at, attempts = 0, error = '',
+SET version = greatest(change.version + 1, excluded.version), tenant_id = excluded.tenant_id,
+    due_at = excluded.due_at, attempts = 0, error = '',
     token = CASE WHEN excluded.token <> '' THEN excluded.token ELSE change.token END
 """
 
@@ -45,17 +48,32 @@ class BrokerChangeQuerySet(models.QuerySet["BrokerChange"]):
         """Platform staff see every change, others those of their tenant."""
         return self if user.is_superuser else self.filter(tenant=user.tenant_id)
 
-    def note(self, device_ids: Collection[int], tokens: Mapping[int, str] | None = None) -> None:
+    def note(
+        self,
+        device_ids: Collection[int],
+        tokens: Mapping[int, str] | None = None,
+        *,
+        with_gateways: bool = False,
+    ) -> None:
         """What devices may has changed: have the broker told, in the caller's transaction.
 
-        `tokens` are new ones by device, where the broker itself has to know them. With an open
-        broker there is nobody to tell.
+        `tokens` are new ones by device, where the broker itself has to know them. `with_gateways`:
+        also of those that speak for the devices, as these were enabled, disabled or deleted. With
+        an open broker there is nobody to tell.
         """
         if settings.MQTT_ACCESS == "open" or not device_ids:
             return
         ids = list(device_ids)
-        with connection.cursor() as cursor:
-            cursor.execute(NOTE, {"ids": ids, "tokens": [(tokens or {}).get(i, "") for i in ids]})
+        noted = {
+            "ids": ids,
+            "tokens": [(tokens or {}).get(each, "") for each in ids],
+            "with_gateways": with_gateways,
+        }
+        connection.ensure_connection()
+        # Bound by the server: Django's cursor would write the tokens into the statement, which the
+        # server's log has if it fails.
+        with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
+            cursor.execute(NOTE, noted)
             cursor.execute("SELECT pg_notify(%s, '')", [CHANNEL])
 
 

@@ -19,7 +19,7 @@ from devices.brokers.changes import Change, Told
 TIMEOUT_SECONDS = 10.0
 AT_A_TIME = 8
 # With one more question, less than a lease, after which somebody else tells the same changes.
-ROUND_SECONDS = 30.0
+ROUND_SECONDS = 20.0
 AGAIN_SECONDS = 5.0
 PAGE = 1000
 

@@ -1,5 +1,6 @@
 """Tells Mosquitto of changes, over the session of the dispatcher."""
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 
 from devices.brokers.changes import Change, Told
@@ -8,6 +9,8 @@ from devices.brokers.mosquitto.accounts import Acls, account_from, acls_from, ro
 from devices.brokers.mosquitto.conversation import Answer, Conversation, Unanswered, faults
 from devices.brokers.mosquitto.plans import Command, Plan
 
+# With what one device can take then, less than a lease, after which somebody else tells it.
+ROUND_SECONDS = 10.0
 LOST_SECONDS = 1.0
 # Until a person has done something about it, which tells of the device anew.
 MENDED_SECONDS = 600.0
@@ -23,9 +26,11 @@ class Management:
     async def tell(self, changes: Sequence[Change]) -> list[Told]:
         """One device at a time, between which the broker serves others."""
         told: list[Told] = []
+        until = time.monotonic() + ROUND_SECONDS
         try:
             for change, plan in zip(changes, await self._plans(changes), strict=True):
-                told.append(await self._told(change, plan))
+                late = time.monotonic() > until
+                told.append(Told(change, again=0.0) if late else await self._told(change, plan))
         except (Unanswered, ConnectionError) as error:
             told += [_untold(change, error) for change in changes[len(told) :]]
         return told
@@ -42,6 +47,8 @@ class Management:
             # More rights than the broker takes in one message.
             errors = [str(error)]
         if errors:
+            # Better out than with what it may not do any more.
+            await self._conversation.ask([{"command": "disableClient", "username": change.uid}])
             return Told(change, errors[0])
         return Told(change, plan.error, MENDED_SECONDS if plan.error else None)
 

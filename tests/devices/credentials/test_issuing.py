@@ -177,8 +177,9 @@ def test_mosquitto_is_told_each_new_token_until_it_knows_it(cast, mosquitto):
     first, second = people.token(cast.device), people.token(cast.device)
     assert first != second
     assert noted() == {"dev-01": second}
+    version = BrokerChange.objects.get().version
     revoke(Credential.objects.all())
-    assert BrokerChange.objects.get().version == 3
+    assert BrokerChange.objects.get().version > version
 
 
 def test_with_an_open_broker_nobody_is_told(cast, settings):
@@ -191,16 +192,18 @@ def test_with_an_open_broker_nobody_is_told(cast, settings):
 def test_what_a_device_may_not_any_more_its_gateways_are_told_too(cast):
     meter = people.device("meter-1", cast.t0)
     people.token(cast.device, gateway_for=[meter])
-    BrokerChange.objects.note([meter.pk])
+    BrokerChange.objects.note([meter.pk], with_gateways=True)
     assert noted() == {"dev-01": "", "meter-1": ""}
 
 
 def test_noted_again_a_change_is_a_new_version_that_is_due_at_once(cast):
     BrokerChange.objects.note([cast.device.pk])
+    version = BrokerChange.objects.get().version
     BrokerChange.objects.update(attempts=7, error="away", due_at=timezone.now() + HOUR)
     BrokerChange.objects.note([cast.device.pk])
     change = BrokerChange.objects.get()
-    assert (change.version, change.attempts, change.error) == (2, 0, "")
+    assert change.version > version
+    assert (change.attempts, change.error) == (0, "")
     assert change.due_at < timezone.now() + HOUR / 2
 
 

@@ -84,7 +84,7 @@ def broker(server: ThreadingHTTPServer, emqx: Any) -> type[Emqx]:
 
 
 def change(uid: str, version: int = 1, **fields: Any) -> Change:
-    made = Change(uid, "", version, 0, is_admitted=False, is_gone=False, names=[])
+    made = Change(uid, "", version, 0, None, is_admitted=False, is_gone=False, names=[])
     return made._replace(**fields)
 
 

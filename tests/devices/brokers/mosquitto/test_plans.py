@@ -21,7 +21,7 @@ OLD, NEW = "the old token", "the new token"
 
 def change(token="", *, admitted=True, gone=False, in_force=(NEW,), names=OWN):
     digests = {digest_of(each) for each in in_force} if admitted else ()
-    return Change("dev-01", token, 1, 0, admitted, gone, names, digests)
+    return Change("dev-01", token, 1, 0, None, admitted, gone, names, digests)
 
 
 def account(token=NEW, **fields):
