@@ -64,7 +64,7 @@ class DeviceAuthentication(BaseAuthentication):
         if not header:
             raise NotAuthenticated(NO_TOKEN)
         with waited_for():
-            account = authenticate(*name_and_token(header, uid))
+            account = authenticate(*name_and_token(header, uid), speaking_for=uid)
         if not account or uid not in [own for _, own in account.names]:
             raise AuthenticationFailed(WRONG_TOKEN, "token_not_valid")
         if account.credential_id:

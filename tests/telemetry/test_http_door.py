@@ -201,8 +201,8 @@ def test_equal_messages_of_one_moment_are_both_kept(send, monkeypatch):
 def test_a_device_that_is_disabled_meanwhile_has_its_message_kept(cast, monkeypatch, send):
     authenticate = door.authenticate
 
-    def then_disable(*who):
-        account = authenticate(*who)
+    def then_disable(*who, **options):
+        account = authenticate(*who, **options)
         Device.objects.update(is_enabled=False)
         return account
 
@@ -251,7 +251,7 @@ def test_what_the_database_cannot_now_has_to_come_again(cast, send, monkeypatch,
 
 
 def test_while_nobody_can_be_known_it_has_to_come_again_too(send, monkeypatch):
-    def authenticate(*who):
+    def authenticate(*who, **options):
         raise lost()
 
     monkeypatch.setattr(door, "authenticate", authenticate)

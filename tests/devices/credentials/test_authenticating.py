@@ -4,10 +4,12 @@ from datetime import timedelta
 from types import SimpleNamespace
 
 import pytest
+from django.db import connection
 from django.utils import timezone
 
-from devices.credentials.authenticating import account_of, authenticate
+from devices.credentials.authenticating import READ, account_of, authenticate
 from devices.credentials.issuing import Terms, issue
+from devices.credentials.tokens import digest_of
 from devices.models import Credential, Device
 from devices.mqtt.rights import Action, Right
 from tests import cast as people
@@ -102,6 +104,34 @@ def test_a_gateway_speaks_for_others_of_its_tenant_while_they_are_enabled(cast):
     assert account.names == [("t0", "dev-01"), ("t0", "sensor-0")]
     assert Right(Action.PUBLISH, "t0/devices/sensor-0/telemetry") in account.rights
     assert account_of("dev-01").names == account.names
+
+
+@pytest.mark.parametrize(
+    ("asked", "known"),
+    [("sensor-0", ["sensor-0"]), ("sensor-2", []), ("dev-01", []), ("foreign-01", []), ("\0", [])],
+)
+def test_who_asks_for_one_name_is_told_of_no_other(cast, asked, known):
+    sensors = [people.device(f"sensor-{n}", cast.t0) for n in range(3)]
+    token = people.token(cast.device, gateway_for=sensors[:2])
+    account = authenticate("dev-01", token, speaking_for=asked)
+    assert [uid for _, uid in account.names] == ["dev-01", *known]
+    assert authenticate("dev-01", "wrong", speaking_for=asked) is None
+
+
+@pytest.mark.parametrize(("given", "expected"), [("right", ["sensor-0"]), ("wrong", None)])
+def test_the_list_of_a_gateway_is_read_only_for_who_has_its_token(cast, given, expected):
+    token = people.token(cast.device, gateway_for=[people.device("sensor-0", cast.t0)])
+    digest = digest_of(token if given == "right" else "x")
+    with connection.cursor() as cursor:
+        cursor.execute(READ, {"uid": "dev-01", "digest": digest, "of": None})
+        assert cursor.fetchone()[-1] == expected
+
+
+def test_another_token_of_the_gateway_does_not_speak_for_more_than_it_was_given(cast):
+    first = people.token(cast.device, gateway_for=[people.device("sensor-0", cast.t0)])
+    second = people.token(cast.device, gateway_for=[], overlap=timedelta(hours=1))
+    assert authenticate("dev-01", first).names == [("t0", "dev-01"), ("t0", "sensor-0")]
+    assert authenticate("dev-01", second).names == [("t0", "dev-01")]
 
 
 def test_a_device_with_the_client_id_of_the_platform_is_nobody(cast):
