@@ -51,6 +51,7 @@ PAGES = {
     "devices_device_command": "403 200 200 404 200 302",
     "devices_device_credential": "403 200 200 404 200 302",
     "devices_device_credentials": "403 302 302 302 302 302",
+    "devices_credential_gateway": "403 200 200 404 200 302",
     "devices_credential_revoke": "403 200 200 404 200 302",
     "devices_brokerchange_changelist": "403 200 200 200 200 302",
     "devices_brokerchange_add": "403 403 403 403 403 302",
@@ -93,6 +94,7 @@ ADDRESSES = {
     "view_on_site": "/admin/r/1/1/",
     "(?P<url>.*)$": "/admin/no/such/page/",
     "<path:object_id>/": "/admin/devices/device/{device}/",
+    "devices_credential_gateway": "/admin/devices/device/{device}/credential/{credential}/gateway/",
     "devices_credential_revoke": "/admin/devices/device/{device}/credential/{credential}/revoke/",
     "telemetry_telemetry_changelist": "/admin/telemetry/telemetry/?device={device}",
 }

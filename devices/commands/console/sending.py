@@ -6,12 +6,11 @@ from uuid import uuid4
 
 from django import forms
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.http import HttpResponse
 from django.shortcuts import redirect
 from django.urls import URLPattern, path
 from django.views.generic import FormView
 from rest_framework.exceptions import APIException
-from unfold.views import UnfoldModelAdminViewMixin
 from unfold.widgets import (
     UnfoldAdminIntegerFieldWidget,
     UnfoldAdminSelectWidget,
@@ -20,9 +19,10 @@ from unfold.widgets import (
 )
 
 from accounts.admin import person
+from devices.commands.console.pages import DevicePage
 from devices.commands.console.shown import page_of
 from devices.commands.sending import DISABLED, LIFE, LONGEST_LIFE, KeyReused, Order, send
-from devices.models import Command, Device
+from devices.models import Command
 from devices.validation import read_json, validate_cmd, validate_params
 
 HOUR = 3600
@@ -83,19 +83,13 @@ def refuse(form: forms.Form, detail: Any) -> None:
         form.add_error(field, [forms.ValidationError(str(text)) for text in texts])
 
 
-class SendPage(UnfoldModelAdminViewMixin, FormView):
+class SendPage(DevicePage, FormView):
     """A form, which is sent once however often it comes."""
 
     title = "Send a command"
     template_name = "admin/devices/device/send.html"
     permission_required = "devices.add_command"
     form_class = SendForm
-    device: Device
-
-    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        if self.has_permission():
-            self.device = self.model_admin.get_object(request, kwargs["object_id"])
-        return super().dispatch(request, *args, **kwargs)
 
     def get_initial(self) -> dict[str, Any]:
         return {"key": uuid4(), "unit": HOUR}
@@ -123,13 +117,7 @@ class SendPage(UnfoldModelAdminViewMixin, FormView):
 
     def get_context_data(self, **context: Any) -> dict[str, Any]:
         obstacle = "" if self.device.is_enabled else DISABLED.format(uid=self.device)
-        return {
-            **super().get_context_data(**context),
-            "opts": self.model_admin.opts,
-            "device": self.device,
-            "page": page_of(self.device),
-            "obstacle": obstacle,
-        }
+        return {**super().get_context_data(**context), "obstacle": obstacle}
 
 
 def pages(admin: Any) -> list[URLPattern]:

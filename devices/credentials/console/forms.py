@@ -1,6 +1,8 @@
 """What people say of new credentials in the console."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -15,12 +17,21 @@ from unfold.widgets import (
 
 from accounts.models import User
 from devices.credentials.issuing import LONGEST_OVERLAP, Terms
-from devices.credentials.serializers import NOT_FURTHER, validate_end
+from devices.credentials.serializers import further_of, validate_end
 from devices.models import Device
 
 HOUR = timedelta(hours=1)
 SEPARATORS = re.compile(r"[\s,;]+")
 KEYS = re.compile(r"\d{1,19}(,\d{1,19})*")
+
+
+@contextmanager
+def as_in_forms() -> Iterator[None]:
+    """What the API refuses, as a form refuses it."""
+    try:
+        yield
+    except ValidationError as error:
+        raise forms.ValidationError([str(said) for said in error.detail]) from error
 
 
 class MomentInput(UnfoldAdminTextInputWidget):
@@ -54,10 +65,8 @@ class TermsForm(forms.Form):
 
     def clean_expires_at(self) -> datetime | None:
         at: datetime | None = self.cleaned_data["expires_at"]
-        try:
+        with as_in_forms():
             validate_end(at)
-        except ValidationError as error:
-            raise forms.ValidationError([str(said) for said in error.detail]) from error
         return at
 
     def terms(self) -> Terms:
@@ -65,8 +74,8 @@ class TermsForm(forms.Form):
         return Terms(expires_at=given["expires_at"], overlap=(given.get("overlap") or 0) * HOUR)
 
 
-class NewForm(TermsForm):
-    """A new credential of one device; `by` is who asks."""
+class FurtherForm(forms.Form):
+    """Whom a credential speaks for; `by` is who asks."""
 
     gateway_for = forms.CharField(
         required=False,
@@ -80,11 +89,13 @@ class NewForm(TermsForm):
         self.by = by
 
     def clean_gateway_for(self) -> list[Device]:
-        uids = {uid for uid in SEPARATORS.split(self.cleaned_data["gateway_for"]) if uid}
-        found = list(Device.objects.visible_to(self.by).filter(device_uid__in=uids))
-        if unknown := uids - {device.device_uid for device in found}:
-            raise forms.ValidationError(NOT_FURTHER.format(uids=", ".join(sorted(unknown))))
-        return found
+        uids = filter(None, SEPARATORS.split(self.cleaned_data["gateway_for"]))
+        with as_in_forms():
+            return further_of(self.by, uids)
+
+
+class NewForm(TermsForm, FurtherForm):
+    """A new credential of one device."""
 
     def terms(self) -> Terms:
         return super().terms()._replace(gateway_for=self.cleaned_data["gateway_for"])

@@ -10,40 +10,56 @@ from django.utils.safestring import SafeString
 
 from accounts.admin import coloured, moment
 from devices.commands.console.shown import once
-from devices.credentials.access import OPEN
+from devices.credentials.access import OPEN, reason_of
 from devices.models import BrokerChange, Credential, Device
 
 SHOWN = 10
 
 
 def section(device: Device, *, may_change: bool) -> SafeString:
-    """A table of the newest credentials; with links to end them if that is allowed."""
+    """A table of the newest credentials; with links to change and to end them if that is allowed.
+
+    And why the device cannot connect, if it cannot.
+    """
     mine = Credential.objects.filter(device=device).select_related("created_by")
     newest = mine.prefetch_related("gateway_for")[: SHOWN + 1]
     found = once(device, "newest_credentials", newest)
     changes = BrokerChange.objects.filter(device_uid=device.device_uid).defer("token")
+    reason = reason_of(device, has_credential=_is_provided(device, found))
     context = {
+        "reason": reason,
+        "is_out": reason not in (None, OPEN),
         "rows": [row_of(credential, may_change) for credential in found[:SHOWN]],
         "is_cut": len(found) > SHOWN,
         "change": next(iter(once(device, "broker_changes", changes)), None),
-        "notice": OPEN if settings.MQTT_ACCESS == "open" else "",
         "new": reverse("admin:devices_device_credential", args=[device.pk]) if may_change else "",
     }
     return render_to_string("admin/devices/credential/section.html", context)
 
 
+def _is_provided(device: Device, newest: list[Credential]) -> bool:
+    """Whether the device has a credential in force."""
+    now = timezone.now()
+    if any(credential.is_in_force(now) for credential in newest):
+        return True
+    # Seldom: an old one that outlives many.
+    return len(newest) > SHOWN and device.credentials.in_force().exists()
+
+
 def row_of(credential: Credential, may_change: bool) -> dict[str, Any]:
     is_in_force = credential.is_in_force(timezone.now())
-    address = reverse("admin:devices_credential_revoke", args=[credential.device_id, credential.pk])
+    args = [credential.device_id, credential.pk]
+    links = ("gateway", "revoke") if may_change and is_in_force else ()
     return {
         "credential": credential,
         "state": state_of(credential),
         "further": [device.device_uid for device in credential.gateway_for.all()],
         "created": moment(credential.created_at),
         "used": moment(credential.last_used_at),
+        "is_told": settings.MQTT_ACCESS == "emqx",
         "ended": credential.revoked_at and moment(credential.revoked_at),
         "ends": credential.expires_at and moment(credential.expires_at),
-        "revoke": address if may_change and is_in_force else "",
+        **{link: reverse(f"admin:devices_credential_{link}", args=args) for link in links},
     }
 
 

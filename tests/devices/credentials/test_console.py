@@ -34,6 +34,15 @@ def revoke_page(credential) -> str:
     return reverse("admin:devices_credential_revoke", args=[credential.device_id, credential.pk])
 
 
+def gateway_page(credential) -> str:
+    return reverse("admin:devices_credential_gateway", args=[credential.device_id, credential.pk])
+
+
+def section_of(device, user) -> str:
+    page = people.console(user).get(page_of(device)).text
+    return page[page.index("Newest credentials") :]
+
+
 def make(user, device, **fields):
     return people.console(user).post(new_page(device), {"overlap": 0, **fields})
 
@@ -56,8 +65,9 @@ def test_the_page_of_a_device_shows_its_credentials(cast):
     for said in ("In force", "Revoked", "by operator@t0.example", "an hour ago"):
         assert said in section
     newest, former = Credential.objects.all()
-    assert revoke_page(newest) in section
-    assert revoke_page(former) not in section
+    for link in (revoke_page, gateway_page):
+        assert link(newest) in section
+        assert link(former) not in section
 
 
 def test_one_whose_time_is_over_has_expired_whoever_noticed_it(cast):
@@ -94,7 +104,46 @@ def test_the_page_says_what_the_broker_does_not_know_yet(cast):
 
 def test_the_page_says_that_an_open_broker_asks_for_none(cast, settings):
     settings.MQTT_ACCESS = "open"
-    assert "MQTT_ACCESS is open" in people.console(cast.operator).get(page_of(cast.device)).text
+    section = section_of(cast.device, cast.operator)
+    assert "MQTT__ACCESS is open" in section
+    assert "It cannot connect" not in section
+
+
+def test_the_page_says_why_the_device_cannot_connect_as_the_api_does(cast):
+    address = "/devices/dev-01/access"
+    said = people.api(cast.operator).get(address).json()["reason"]
+    section = section_of(cast.device, cast.operator)
+    assert "It cannot connect" in section
+    assert "no credential in force" in said
+    assert said in section
+    people.token(cast.device)
+    assert "It cannot connect" not in section_of(cast.device, cast.operator)
+    Device.objects.filter(pk=cast.device.pk).update(is_enabled=False)
+    said = people.api(cast.operator).get(address).json()["reason"]
+    assert "is disabled" in said
+    assert said in section_of(cast.device, cast.operator)
+
+
+def test_an_old_credential_that_outlives_many_lets_the_device_in(cast):
+    people.token(cast.device)
+    for _ in range(11):
+        people.token(cast.device, overlap=HOUR)
+    Credential.objects.filter(pk__gt=Credential.objects.last().pk).update(revoked_at=timezone.now())
+    assert "It cannot connect" not in section_of(cast.device, cast.operator)
+    Credential.objects.update(revoked_at=timezone.now())
+    assert "It cannot connect" in section_of(cast.device, cast.operator)
+
+
+@pytest.mark.parametrize("access", ["open", "mosquitto"])
+def test_of_a_broker_that_does_not_tell_no_use_is_denied(cast, settings, access):
+    people.token(cast.device)
+    assert "last used never" in section_of(cast.device, cast.operator)
+    settings.MQTT_ACCESS = access
+    assert "last used: the broker does not tell" in section_of(cast.device, cast.operator)
+    Credential.objects.update(last_used_at=timezone.now() - HOUR)
+    section = section_of(cast.device, cast.operator)
+    assert "last used over HTTP: <time" in section
+    assert "an hour ago" in section
 
 
 def test_very_many_credentials_are_cut(cast):
@@ -127,11 +176,25 @@ def test_the_token_is_the_answer_to_the_form_and_on_no_other_page(cast):
     assert "no-store" in page["Cache-Control"]
     assert authenticate("dev-01", token, "dev-01")
     assert "t0/devices/dev-01/telemetry" in page.text
+    # tests/acceptance/test_scripts.py has what the script does.
+    assert "devices/copy.js" in page.text
+    assert 'data-copy="token"' in page.text
     history = reverse("admin:devices_device_history", args=[cast.device.pk])
     for address in (new_page(cast.device), page_of(cast.device), history, CHANGES, "/admin/"):
         assert token not in client.get(address).text
     kept = [str(dict(client.session)), str(client.cookies), str(list(LogEntry.objects.values()))]
     assert not [each for each in kept if token in each]
+
+
+def test_the_form_says_that_the_present_token_ends(cast, settings):
+    client = people.console(cast.operator)
+    assert "The present one ends" not in client.get(new_page(cast.device)).text
+    people.token(cast.device)
+    text = " ".join(client.get(new_page(cast.device)).text.split())
+    assert "The present one ends at once, or after the hours that you choose; who is" in text
+    settings.MQTT_ACCESS = "mosquitto"
+    text = " ".join(client.get(new_page(cast.device)).text.split())
+    assert "The present one ends at once; who is connected with it is put off then." in text
 
 
 def test_what_was_said_of_it_holds(cast):
@@ -149,6 +212,9 @@ def test_what_was_said_of_it_holds(cast):
 
 def test_the_form_proposes_what_it_is_a_gateway_for_so_far(cast):
     people.token(cast.device, gateway_for=[people.device("meter-1", cast.t0)])
+    form = people.console(cast.operator).get(new_page(cast.device)).context["form"]
+    assert form["gateway_for"].value() == "meter-1"
+    Credential.objects.update(revoked_at=timezone.now())
     form = people.console(cast.operator).get(new_page(cast.device)).context["form"]
     assert form["gateway_for"].value() == "meter-1"
     make(cast.operator, cast.device, gateway_for="")
@@ -195,6 +261,46 @@ def test_a_disabled_device_may_have_one_and_the_page_says_what_it_lacks(cast):
     assert "as soon as it is enabled" in page.text
 
 
+# What one speaks for -----------------------------------------------------------------------------
+
+
+def test_what_one_speaks_for_is_changed_with_its_token_as_it_is(cast):
+    people.device("meter-2", cast.t0)
+    token = people.token(cast.device, gateway_for=[people.device("meter-1", cast.t0)])
+    credential, client = Credential.objects.get(), people.console(cast.operator)
+    form = client.get(gateway_page(credential)).context["form"]
+    assert form["gateway_for"].value() == "meter-1"
+    fields = {"gateway_for": "meter-2\r\n"}
+    answer = client.post(gateway_page(credential), fields, follow=True)
+    assert answer.redirect_chain == [(page_of(cast.device), 302)]
+    assert "The token stays the same." in answer.text
+    assert ("t0", "meter-2") in authenticate("dev-01", token).names
+    said = LogEntry.objects.get().change_message
+    assert said == f"Credential {credential.pk} now speaks for meter-2."
+    again = client.post(gateway_page(credential), fields, follow=True)
+    assert "Nothing was changed." in again.text
+    assert LogEntry.objects.count() == 1
+
+
+@pytest.mark.parametrize("uid", ["nobody", "foreign-01", "dev-01"])
+def test_what_it_cannot_speak_for_is_explained_and_nothing_changes(cast, uid):
+    people.token(cast.device)
+    page = people.console(cast.operator).post(
+        gateway_page(Credential.objects.get()), {"gateway_for": uid}
+    )
+    assert page.context["form"].errors["gateway_for"]
+    assert not Credential.objects.get().gateway_for.exists()
+
+
+def test_one_that_has_ended_cannot_be_changed(cast):
+    people.token(cast.device)
+    Credential.objects.update(revoked_at=timezone.now())
+    client, address = people.console(cast.operator), gateway_page(Credential.objects.get())
+    assert "Make the device a new one" in client.get(address).text
+    assert "Make the device a new one" in client.post(address, {"gateway_for": ""}).text
+    assert not LogEntry.objects.exists()
+
+
 # The end of one ----------------------------------------------------------------------------------
 
 
@@ -236,7 +342,8 @@ def test_of_several_the_last_one_alone_is_called_so(cast):
 def test_only_those_who_may_reach_the_pages(cast, actor, status):
     people.token(cast.device)
     client = people.console(getattr(cast, actor))
-    addresses = (new_page(cast.device), revoke_page(Credential.objects.get()))
+    credential = Credential.objects.get()
+    addresses = new_page(cast.device), gateway_page(credential), revoke_page(credential)
     assert {client.get(each).status_code for each in addresses} == {status}
     if status != 200:
         assert {client.post(each).status_code for each in addresses} == {status}
@@ -248,8 +355,9 @@ def test_a_credential_is_found_below_its_own_device_alone(cast):
     credential, second = Credential.objects.get(), people.device("dev-02", cast.t0)
     client = people.console(cast.operator)
     for args in ([second.pk, credential.pk], [cast.device.pk, credential.pk + 1], ["x", 1]):
-        address = reverse("admin:devices_credential_revoke", args=args)
-        assert client.post(address).status_code == 404
+        for name in ("revoke", "gateway"):
+            address = reverse(f"admin:devices_credential_{name}", args=args)
+            assert client.post(address, {"gateway_for": "dev-02"}).status_code == 404
     assert Credential.objects.in_force().exists()
 
 

@@ -49,6 +49,9 @@ def test_the_action_asks_first_and_says_what_ends(fleet):
     assert "dev-01, dev-02" in page.text
     assert "1 of them has one already." in page.text
     assert Credential.objects.count() == 1
+    # tests/acceptance/test_scripts.py has what the script does.
+    for part in ("devices/once.js", "data-once>", "data-once-said hidden>The file has been sent."):
+        assert part in page.text
 
 
 def test_what_the_page_sends_makes_the_file(fleet):
