@@ -112,7 +112,7 @@ class DeviceQuerySet(models.QuerySet["Device"]):
         devices = self.model.objects.filter(pk__in=self.values("pk")).order_by("pk")
         locked = list(devices.select_for_update(no_key=True).values_list("pk", flat=True))
         remaining = self.model.objects.filter(pk__in=locked, deleted_at__isnull=True)
-        BrokerChange.objects.note(remaining.values_list("pk", flat=True))
+        BrokerChange.objects.note(remaining.values_list("pk", flat=True), with_gateways=True)
         return remaining.update(is_enabled=False, deleted_at=timezone.now(), type=None)
 
     def known(self, uids: Collection[str]) -> dict[str, KnownDevice]:
@@ -231,7 +231,10 @@ class Device(models.Model):
         DeviceType, on_delete=models.PROTECT, null=True, blank=True, related_name="devices"
     )
     is_enabled = models.BooleanField(
-        "enabled", default=True, help_text="Messages of a disabled device are rejected, not stored."
+        "enabled",
+        default=True,
+        help_text="Messages of a disabled device are rejected, not stored; where the broker asks "
+        "for a token it cannot connect.",
     )
     labels = models.JSONField(
         default=dict,
