@@ -29,6 +29,10 @@ NO_PASSWORDS = (
     "MQTT__INGEST_PASSWORD and MQTT__DISPATCH_PASSWORD are not both set: nobody of the platform "
     "could connect. Set them; “manage.py check” says more."
 )
+OTHERS = (
+    "left alone, since not ours: {names}. They reach whatever their roles allow: delete those that "
+    "you do not know (mosquitto_ctrl dynsec deleteClient)."
+)
 NOT_WRITTEN = (
     "{path} cannot be read or written: {why}. Run this as a user who may, such as root, or name a "
     "file of your own and put it in place afterwards; see docs/mosquitto.md."
@@ -74,8 +78,8 @@ class Command(BaseCommand):
         for word, names in outcome.left.items():
             self.stdout.write(self.style.WARNING(f"{word}: {_listed(names)}"))
         if outcome.others:
-            self.stdout.write(f"left alone, since not ours: {_listed(outcome.others)}")
-        if not (outcome.done or outcome.left):
+            self.stdout.write(self.style.WARNING(OTHERS.format(names=_listed(outcome.others))))
+        elif not (outcome.done or outcome.left):
             self.stdout.write(self.style.SUCCESS("The broker is as the database says."))
 
 
