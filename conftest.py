@@ -23,6 +23,12 @@ NEEDED = {
     "g++": "apt-get install g++",
 }
 """Marker, which is the name of the program as well → how to get it on Debian."""
+LONG = (
+    "tests/iotplatform/test_image.py",
+    "tests/acceptance/",
+    "tests/iotplatform/test_postgres.py",
+)
+"""Where tests take seconds: begun first, so that no worker is left with them at the end."""
 
 servers = contextlib.ExitStack()
 
@@ -62,7 +68,14 @@ def pytest_configure() -> None:
         raise pytest.UsageError(f"REQUIRE_ALL is set and programs are missing. Run {commands}.")
 
 
+def place(item: pytest.Item) -> int:
+    """Where in LONG it is, or behind."""
+    return next((n for n, path in enumerate(LONG) if item.nodeid.startswith(path)), len(LONG))
+
+
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    items.sort(key=place)
     cannot = [item for item in items if any(item.get_closest_marker(name) for name in missing())]
     if cannot:
         items[:] = [item for item in items if item not in cannot]

@@ -8,10 +8,6 @@ from accounts.models import Tenant, User
 from tests import cast as people
 
 
-def test_the_first_tenant_is_there_from_the_start(db):
-    assert Tenant.objects.filter(slug="t0").exists()
-
-
 def test_a_user_sees_their_tenant_and_staff_see_all(cast):
     assert list(Tenant.objects.visible_to(cast.viewer)) == [cast.t0]
     assert set(Tenant.objects.visible_to(cast.staff)) == {cast.t0, cast.other}

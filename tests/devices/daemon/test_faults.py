@@ -23,7 +23,7 @@ def error_of(sql, *params):
         ("SELECT '1e-99999'::jsonb", Fault.MESSAGE),
         ("SELECT repeat('[', 10000)::jsonb", Fault.MESSAGE),
         ("INSERT INTO accounts_tenant (slug, name) VALUES ('/', '')", Fault.MESSAGE),
-        ("INSERT INTO accounts_tenant (slug, name) VALUES ('t0', '')", Fault.MESSAGE),
+        ("INSERT INTO accounts_tenant (slug, name) VALUES ('a', ''), ('a', '')", Fault.MESSAGE),
         ("DO $$ BEGIN RAISE SQLSTATE '40P01'; END $$", Fault.WAIT),
         ("DO $$ BEGIN RAISE SQLSTATE '53100'; END $$", Fault.WAIT),
         ("DO $$ BEGIN RAISE SQLSTATE '57P01'; END $$", Fault.WAIT),
