@@ -309,7 +309,7 @@ class DeviceAdmin(OwnTenantAdmin):
     def save_model(self, request: HttpRequest, obj: Any, form: ModelForm, change: bool) -> None:
         super().save_model(request, obj, form, change)
         if change and "is_enabled" in form.changed_data:
-            BrokerChange.objects.note([obj.pk])
+            BrokerChange.objects.note([obj.pk], with_gateways=True)
 
     def delete_model(self, request: HttpRequest, obj: Device) -> None:
         Device.objects.filter(pk=obj.pk).retire()
@@ -342,6 +342,11 @@ class DeviceTypeAdmin(OwnTenantAdmin):
 
     def get_readonly_fields(self, request: HttpRequest, obj: DeviceType | None = None) -> list[str]:
         return ["tenant"] if obj else []
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> tuple[list, dict, set, list]:
+        """What is of this type holds it; that nobody may delete a key is no reason to name."""
+        what, counts, lacking, protected = super().get_deleted_objects(objs, request)
+        return what, counts, set() if protected else lacking, protected
 
     def formfield_for_foreignkey(
         self, db_field: ForeignKey, request: HttpRequest, **kwargs: Any

@@ -34,7 +34,10 @@ from devices.serializers import (
 
 SHARED = "All tenants share this type: only platform staff can change it. Make one of your own."
 ID = OpenApiParameter("id", int, OpenApiParameter.PATH)
-IN_USE = "Devices are of this type. Give them another one first."
+IN_USE = (
+    "Devices or enrolment keys are of this type. Give the devices another one and revoke the keys "
+    "first."
+)
 
 
 class DeviceViewSet(GenericViewSet):
@@ -92,11 +95,13 @@ class DeviceViewSet(GenericViewSet):
             # Nobody may delete it meanwhile: a deleted device cannot be enabled.
             devices = self.get_queryset().select_for_update(no_key=True)
             device = get_object_or_404(devices, device_uid=device_uid)
+            was_enabled = device.is_enabled
             change = self.get_serializer(device, data=request.data, partial=True)
             change.is_valid(raise_exception=True)
             change.save()
-            if "is_enabled" in change.validated_data:
-                BrokerChange.objects.note([device.pk])
+            # Otherwise nothing is new to the broker, and a session would end for it.
+            if device.is_enabled != was_enabled:
+                BrokerChange.objects.note([device.pk], with_gateways=True)
         return Response(self._json(device_uid))
 
     @extend_schema(summary="Delete a device", responses={204: None})
@@ -169,7 +174,7 @@ class DeviceTypeViewSet(GenericViewSet):
 
     @extend_schema(summary="Delete a device type", parameters=[ID], responses={204: None})
     def destroy(self, request: Request, id: str) -> Response:
-        """While there are devices of this type, the answer is 409."""
+        """While there are devices of this type, or enrolment keys that are not revoked: 409."""
         try:
             with conflicts(IN_USE):
                 self._changeable(id).delete()

@@ -69,6 +69,7 @@ class Plan:
         self.new: list[Device] = []
         self.changed: list[Device] = []
         self.changed_fields: set[str] = set()
+        self.switched: list[int] = []
 
     def make(self, rows: list[Row], *, is_locking: bool) -> list[Result]:
         """What becomes of each row. `is_locking`: nobody changes those devices until it is done."""
@@ -94,8 +95,7 @@ class Plan:
                 unique_fields=["id"],
                 update_fields=self.changed_fields,
             )
-        if "is_enabled" in self.changed_fields:
-            BrokerChange.objects.note([device.pk for device in self.changed])
+        BrokerChange.objects.note(self.switched, with_gateways=True)
 
     def _result(self, row: Row, values: Values | ValidationError) -> Result:
         try:
@@ -128,6 +128,8 @@ class Plan:
             setattr(device, name, value)
         fields = [name.removesuffix("_id") for name in changes]
         self.changed.append(device)
+        if "is_enabled" in changes:
+            self.switched.append(device.pk)
         self.changed_fields.update(fields)
         return Result(line, device.device_uid, Outcome.UPDATED, fields)
 

@@ -3,7 +3,7 @@
 import pytest
 from django.urls import reverse
 
-from devices.models import Device, DeviceType
+from devices.models import Device, DeviceType, EnrolmentKey
 from tests import cast as people
 from tests.queries import queries_of
 
@@ -138,6 +138,13 @@ def test_a_type_that_devices_have_stays(types):
     page = people.console(types.admin).post(page_of(types.own, "delete"), {"post": "yes"})
     assert "dev-01" in page.text
     assert DeviceType.objects.filter(pk=types.own.pk).exists()
+
+
+def test_a_type_that_an_enrolment_key_brings_stays(types):
+    people.enrolment_key(by=types.admin, tenant=types.t0, type=types.own, name="Lot 7")
+    page = people.console(types.admin).post(page_of(types.own, "delete"), {"post": "yes"})
+    assert "Lot 7" in page.text
+    assert EnrolmentKey.objects.get().type == types.own
 
 
 @pytest.mark.parametrize("actor", ["viewer", "operator"])
