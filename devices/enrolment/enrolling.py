@@ -142,9 +142,13 @@ def _is_waiting_for(key: EnrolmentKey, device: Device) -> bool:
 
 
 def _may_come(device: Device) -> bool:
-    """Whether nobody has shut it out: new credentials replace old ones, so the last tells."""
+    """Whether nobody has shut it out: new credentials replace old ones, so the last tells.
+
+    One that ended with its time is revoked at just that time (`devices/brokers/changes.py`).
+    """
     last = Credential.objects.filter(device=device).order_by("-pk").first()
-    return device.is_enabled and (last is None or last.revoked_at is None)
+    is_revoked = last is not None and last.revoked_at not in (None, last.expires_at)
+    return device.is_enabled and not is_revoked
 
 
 def _take_place(key: EnrolmentKey) -> None:

@@ -66,10 +66,11 @@ def make(by: User, **fields: Any) -> Made:
 def revoke(key: EnrolmentKey, by: User) -> bool:
     """No device enrols with it from now on; those that have keep their credentials.
 
-    False if somebody had revoked it before.
+    Its type can then be deleted, as it is for nobody any more. False if somebody had revoked it
+    before.
     """
     open_ones = EnrolmentKey.objects.filter(pk=key.pk, revoked_at__isnull=True)
-    if not open_ones.update(revoked_at=timezone.now()):
+    if not open_ones.update(revoked_at=timezone.now(), type=None):
         return False
     record(by, CHANGE, key, ["revoked_at"])
     return True

@@ -91,7 +91,7 @@ class EnrolmentKey(models.Model):
     tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, related_name="enrolment_keys")
     type = models.ForeignKey(
         DeviceType,
-        on_delete=models.CASCADE,
+        on_delete=models.PROTECT,
         null=True,
         blank=True,
         related_name="enrolment_keys",

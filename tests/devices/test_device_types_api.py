@@ -3,7 +3,9 @@
 import pytest
 
 from accounts.models import User
-from devices.models import TYPE_TAKEN, Device, DeviceType
+from devices.enrolment.keys import revoke
+from devices.models import TYPE_TAKEN, Device, DeviceType, EnrolmentKey
+from tests import cast as people
 from tests.cast import api
 
 TYPES = "/device-types"
@@ -159,7 +161,18 @@ def test_a_type_that_devices_have_stays(types):
     Device.objects.filter(pk=types.device.pk).update(type=types.own)
     answer = api(types.admin).delete(address(types.own))
     assert (answer.status_code, answer.json()["code"]) == (409, "conflict")
-    assert answer.json()["detail"] == "Devices are of this type. Give them another one first."
+    assert answer.json()["detail"].startswith("Devices or enrolment keys are of this type. Give")
+
+
+def test_a_type_that_an_enrolment_key_brings_stays_until_that_is_revoked(types):
+    made = people.enrolment_key(by=types.admin, tenant=types.t0, type=types.own)
+    answer = api(types.admin).delete(address(types.own))
+    assert (answer.status_code, answer.json()["code"]) == (409, "conflict")
+    assert "revoke the keys" in answer.json()["detail"]
+    assert EnrolmentKey.objects.get().type == types.own
+    revoke(made.key, types.admin)
+    assert api(types.admin).delete(address(types.own)).status_code == 204
+    assert EnrolmentKey.objects.get().revoked_at
 
 
 def test_a_deleted_device_holds_its_type_no_longer(types):

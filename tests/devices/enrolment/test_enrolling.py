@@ -6,6 +6,7 @@ import pytest
 from django.db.models import F
 from django.utils import timezone
 
+from devices.brokers import changes
 from devices.credentials.authenticating import authenticate
 from devices.credentials.issuing import revoke
 from devices.enrolment import enrolling
@@ -120,6 +121,21 @@ def test_a_token_that_a_person_made_for_it_ends_too(world):
     made_by_hand = people.token(Device.objects.get(device_uid="dev-77"), world.operator)
     assert enroll(world.made).status_code == 200
     assert authenticate("dev-77", made_by_hand) is None
+
+
+def test_a_device_whose_token_ran_out_may_come_again_also_when_the_broker_was_told(world):
+    enroll(world.made)
+    Credential.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
+    assert changes.expire() == 1
+    assert Credential.objects.get().revoked_at
+    assert enroll(world.made).status_code == 200
+
+
+def test_one_whose_token_was_revoked_before_it_ran_out_may_not(world):
+    enroll(world.made)
+    Credential.objects.update(expires_at=timezone.now() + timedelta(hours=1))
+    revoke(Credential.objects.all())
+    assert enroll(world.made).status_code == 403
 
 
 # A device that waits -----------------------------------------------------------------------------
