@@ -1,5 +1,5 @@
 """What has to be done now and then: partitions ahead, old history of readings and commands,
-receipts, deleted devices, and what the types of devices keep no longer.
+receipts, deleted devices, what the types of devices keep no longer, and what nobody is to be told.
 
 Every job works in small transactions and may run beside live traffic, or be interrupted.
 """
@@ -15,7 +15,7 @@ from django.db.models import Exists, OuterRef, QuerySet
 from rest_framework_simplejwt.token_blacklist.models import OutstandingToken
 
 from accounts.models import LoginAttempt
-from devices.models import Command, CommandBatch, Device
+from devices.models import BrokerChange, Command, CommandBatch, Device
 from telemetry import partitions
 from telemetry.models import Receipt, RejectedMessage
 
@@ -75,6 +75,7 @@ def jobs(now: datetime) -> list[Job]:
             "refresh tokens that ran out", OutstandingToken.objects.filter(expires_at__lt=now)
         ),
         deletion("sessions that ran out", Session.objects.filter(expire_date__lt=now)),
+        deletion("changes that no broker is to be told", untold()),
         Job("deleted devices", "erased", deleted.count, lambda: map(erase, list(deleted))),
     ]
 
@@ -86,6 +87,12 @@ def deletion(what: str, rows: QuerySet[Any]) -> Job:
 def ended(before: datetime) -> QuerySet[Command]:
     """Commands that ended before a moment, the oldest first."""
     return Command.objects.filter(finished_at__lt=before).order_by("number")
+
+
+def untold() -> QuerySet[BrokerChange]:
+    """Left over by a broker that was not open: nobody tells them, and they may have tokens."""
+    changes = BrokerChange.objects.all()
+    return changes if settings.MQTT_ACCESS == "open" else changes.none()
 
 
 def emptied(before: datetime) -> QuerySet[CommandBatch]:

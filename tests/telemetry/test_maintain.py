@@ -14,6 +14,7 @@ from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, Ou
 from accounts.models import LoginAttempt
 from devices.commands.sending import LIFE, Order, send, send_to_many
 from devices.models import (
+    BrokerChange,
     Command,
     CommandBatch,
     CommandTransition,
@@ -84,6 +85,17 @@ def test_what_ran_out_is_deleted():
     for what in ("old attempts to log in", "refresh tokens that ran out", "sessions that ran out"):
         assert f"{what}: 1 deleted" in done
     assert BlacklistedToken.objects.get().token.jti == f"{soon}"
+
+
+@pytest.mark.parametrize(("access", "deleted"), [("open", 1), ("emqx", 0), ("mosquitto", 0)])
+def test_what_no_broker_is_to_be_told_is_deleted_with_its_tokens(settings, dev, access, deleted):
+    BrokerChange.objects.create(device_uid=dev.device_uid, tenant=dev.tenant, token="x" * 64)
+    settings.MQTT_ACCESS = access
+    what = "changes that no broker is to be told"
+    assert f"{what}: {deleted} to be deleted" in maintain("--dry-run")
+    assert BrokerChange.objects.count() == 1
+    assert f"{what}: {deleted} deleted" in maintain()
+    assert BrokerChange.objects.count() == 1 - deleted
 
 
 def test_receipts_are_pruned_by_age():
