@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 from rest_framework.exceptions import ValidationError
 
@@ -32,6 +32,14 @@ ONE_TOKEN = (
 TOO_LONG = f"An old token lives on for {LONGEST_OVERLAP.days} days at most."
 OTHER_TENANT = "A gateway speaks for devices of its own tenant; these are none: {uids}."
 ITSELF = "The device speaks for itself anyway. Leave it out."
+MOST_FURTHER = {"mosquitto": 500}
+"""Devices that one gateway speaks for: with names of 128 characters each is 1.7 kB in the message
+with its rights, which is all of 1 MiB that Mosquitto takes at once."""
+MOST_FURTHER_ELSEWHERE = 5_000
+TOO_MANY = (
+    "A gateway speaks for up to {most:,} devices, and these are {count:,}. Divide them between "
+    "several gateways."
+)
 ENDED = "This credential has ended. Make the device a new one, which may speak for others too."
 
 
@@ -78,10 +86,9 @@ def issue(
     terms or a device do not allow it.
     """
     _check(devices, terms)
-    keys = [device.pk for device in devices]
-    locked = Device.objects.filter(pk__in=keys, deleted_at__isnull=True)
-    # In one order, that of all who lock devices.
-    owners = list(locked.order_by("pk").select_for_update(no_key=True))
+    keys = {device.pk for device in devices}
+    locked = _lock(keys | _new_to(keys, terms))
+    owners = [each for each in locked if each.pk in keys and each.deleted_at is None]
     further = _further(owners, terms)
     former = _end_former(owners, terms.overlap)
     issued = [_made(device, by, terms, (given or {}).get(device.pk)) for device in owners]
@@ -89,6 +96,25 @@ def issue(
     _speak_for(issued, further)
     _tell_of_new(issued, former)
     return issued
+
+
+def _lock(keys: Collection[int]) -> list[Device]:
+    """The devices, which nobody can disable or delete now: who did has told their gateways.
+
+    In one order, that of all who lock devices.
+    """
+    devices = Device.objects.filter(pk__in=keys).order_by("pk")
+    return list(devices.select_for_update(no_key=True))
+
+
+def _new_to(owners: Collection[int], terms: Terms) -> set[int]:
+    """The further devices for which nobody who disables one would find a gateway to tell so far."""
+    if terms.gateway_for is not None:
+        return {each.pk for each in terms.gateway_for}
+    ended = THROUGH.objects.filter(
+        credential__in=_newest(owners), credential__revoked_at__isnull=False
+    )
+    return set(ended.values_list("device", flat=True))
 
 
 def _made(device: Device, by: User | None, terms: Terms, given: Given | None) -> Issued:
@@ -123,11 +149,10 @@ def speak_for(credential: Credential, devices: Collection[Device]) -> bool:
     the credential has ended.
     """
     _check_further(credential.device, devices)
-    owners = Device.objects.filter(pk=credential.device_id, deleted_at__isnull=True)
     # In the order of `issue`, which takes over what the newest is for.
-    locked = list(owners.select_for_update(no_key=True))
-    mine = Credential.objects.filter(pk=credential.pk, device__in=locked).in_force()
-    if not mine.select_for_update(no_key=True):
+    _lock({credential.device_id, *(each.pk for each in devices)})
+    mine = Credential.objects.filter(pk=credential.pk, device__deleted_at__isnull=True).in_force()
+    if not mine.select_for_update(of=["self"], no_key=True):
         raise Conflict(ENDED, "ended")
     if set(credential.gateway_for.values_list("pk", flat=True)) == {each.pk for each in devices}:
         return False
@@ -154,6 +179,10 @@ def _check_further(device: Device, further: Collection[Device]) -> None:
         raise fault("gateway_for", OTHER_TENANT.format(uids=", ".join(others)), "foreign")
     if device in further:
         raise fault("gateway_for", ITSELF, "itself")
+    most = MOST_FURTHER.get(settings.MQTT_ACCESS, MOST_FURTHER_ELSEWHERE)
+    if len(further) > most:
+        said = TOO_MANY.format(most=most, count=len(further))
+        raise fault("gateway_for", said, "too_many")
 
 
 def fault(field: str, said: str, code: str) -> ValidationError:
@@ -164,13 +193,17 @@ def _further(owners: Collection[Device], terms: Terms) -> dict[int, list[int]]:
     """Device → the further devices that its new credential is for."""
     if terms.gateway_for is not None:
         return {owner.pk: [each.pk for each in terms.gateway_for] for owner in owners}
-    former = Credential.objects.filter(device__in=owners)
-    newest = former.order_by("device_id", "-pk").distinct("device_id").values("pk")
-    links = THROUGH.objects.filter(credential__in=newest)
+    links = THROUGH.objects.filter(credential__in=_newest([owner.pk for owner in owners]))
     further: dict[int, list[int]] = defaultdict(list)
     for owner, device in links.values_list("credential__device", "device"):
         further[owner].append(device)
     return further
+
+
+def _newest(owners: Collection[int]) -> "QuerySet[Credential, Any]":
+    """Of each device the newest credential, whether or not it has ended."""
+    former = Credential.objects.filter(device__in=owners)
+    return former.order_by("device_id", "-pk").distinct("device_id").values("pk")
 
 
 def _end_former(owners: Collection[Device], overlap: timedelta) -> set[int]:

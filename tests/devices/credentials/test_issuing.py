@@ -1,18 +1,24 @@
 """Giving credentials and taking them away: what is written, who is told, what is refused."""
 
+import re
 from datetime import timedelta
 
+import orjson
 import pytest
 from django.contrib.admin.models import LogEntry
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from rest_framework.exceptions import ValidationError
 
 from accounts.conflicts import Conflict
-from devices.credentials.issuing import Given, Terms, issue, revoke, speak_for
+from devices.brokers.mosquitto.accounts import acls_of
+from devices.credentials.issuing import MOST_FURTHER, Given, Terms, issue, revoke, speak_for
 from devices.credentials.recorded import speak_for_and_record
 from devices.credentials.tokens import digest_of, matching, new_token
 from devices.daemon import services
 from devices.models import BrokerChange, Credential, Device, Origin
+from devices.mqtt import rights
 from tests import cast as people
 
 HOUR = timedelta(hours=1)
@@ -278,6 +284,60 @@ def test_what_no_new_one_may_be_for_it_may_not_either(cast, gateway, who, said):
     with pytest.raises(ValidationError, match=said):
         speak_for(gateway, [getattr(cast, who)])
     assert noted() == {}
+
+
+# How many, and which of them are held meanwhile ---------------------------------------------------
+
+
+@pytest.mark.parametrize(("access", "most"), [("mosquitto", 500), ("emqx", 5_000), ("open", 5_000)])
+def test_a_list_that_is_too_long_for_the_broker_is_refused(cast, settings, access, most):
+    settings.MQTT_ACCESS = access
+    meters = [Device(pk=10**6 + number, tenant=cast.t0) for number in range(most + 1)]
+    said = refused("gateway_for", [cast.device], None, gateway_for=meters)
+    assert f"up to {most:,} devices, and these are {most + 1:,}" in said
+    assert not Credential.objects.exists()
+
+
+def test_nor_may_one_in_force_be_given_such_a_list(cast, gateway, mosquitto):
+    meters = [Device(pk=10**6 + number, tenant=cast.t0) for number in range(501)]
+    with pytest.raises(ValidationError, match="between several gateways"):
+        speak_for(gateway, meters)
+    assert list(gateway.gateway_for.all()) == cast.meters[:1]
+
+
+def test_the_longest_list_fits_into_one_message_of_mosquitto():
+    longest = [("t" * 128, f"{n:0128}") for n in range(MOST_FURTHER["mosquitto"] + 1)]
+    acls = [acl.as_json() for acl in acls_of(rights.of_devices(longest))]
+    assert len(orjson.dumps(acls)) < 0.9 * 2**20
+
+
+def locked(work) -> list[set[str]]:
+    """The numbers in each statement that locks something."""
+    with CaptureQueriesContext(connection) as captured:
+        work()
+    found = [each["sql"] for each in captured if "FOR NO KEY UPDATE" in each["sql"]]
+    return [set(re.findall(r"\d+", sql.partition("WHERE")[2])) for sql in found]
+
+
+def new_for_a_meter(cast, gateway):
+    issue([cast.device], None, Terms(gateway_for=cast.meters[:1]))
+
+
+def new_after_a_revoked_one(cast, gateway):
+    revoke(Credential.objects.all())
+    issue([cast.device], None)
+
+
+def other_list(cast, gateway):
+    speak_for(gateway, cast.meters[:1])
+
+
+@pytest.mark.parametrize("work", [new_for_a_meter, new_after_a_revoked_one, other_list])
+def test_those_it_is_to_speak_for_are_locked_with_it_so_that_none_is_disabled_unseen(
+    cast, gateway, work
+):
+    statements = locked(lambda: work(cast, gateway))
+    assert {str(cast.device.pk), str(cast.meters[0].pk)} in statements
 
 
 @pytest.mark.parametrize(
