@@ -54,6 +54,8 @@ def own_database() -> str:
 if not os.environ.get("DATABASE_URL"):
     os.environ["DATABASE_URL"] = own_database()
 os.environ.setdefault("DEBUG", "1")
+# Or each of the processes that tests start would compile the whole platform anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "iotplatform.settings")
 django.setup()
 

@@ -19,8 +19,9 @@ from accounts.models import Tenant
 from devices.models import Device
 from tests.acceptance.fleet import Fleet
 from tests.acceptance.ledger import Ledger, wait_until
-from tests.acceptance.processes import ROOT, Platform, Server
+from tests.acceptance.processes import Platform, Server
 from tests.acceptance.proxy import MqttProxy, PostgresProxy
+from tests.forks import ROOT
 from tests.servers import Mosquitto
 
 numbers = itertools.count(1)

@@ -4,8 +4,6 @@ import contextlib
 import os
 import re
 import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,9 +18,9 @@ from paho.mqtt.properties import Properties
 from iotplatform import embedded
 from tests.acceptance.ledger import Ledger, Verdict, wait_until
 from tests.acceptance.proxy import MqttProxy, PostgresProxy
+from tests.forks import fork
 from tests.servers import Mosquitto
 
-ROOT = Path(__file__).resolve().parents[2]
 STOP_SECONDS = 20
 COUNTERS = re.compile(r" (received|published)=\d")
 
@@ -72,20 +70,12 @@ class Process:
 
     def __init__(self, log: Path, environment: dict[str, str], *command: str) -> None:
         self.log = log
-        with log.open("ab") as output:
-            self.process = subprocess.Popen(
-                [sys.executable, *command],
-                cwd=ROOT,
-                env={**os.environ, **environment},
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-            )
+        self.process = fork(log, {**os.environ, **environment}, *command)
 
     def kill(self) -> None:
         """kill -9"""
         self.process.kill()
-        self.process.wait(STOP_SECONDS)
+        self.wait()
 
     def stop(self) -> int:
         """SIGTERM; the exit code."""
@@ -94,10 +84,9 @@ class Process:
 
     def wait(self, seconds: float = STOP_SECONDS) -> int:
         """The exit code."""
-        try:
-            return self.process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            raise AssertionError(f"Still running after {seconds} s:\n{self.said}") from None
+        self.process.join(seconds)
+        assert self.process.exitcode is not None, f"Still running after {seconds} s:\n{self.said}"
+        return self.process.exitcode
 
     @property
     def said(self) -> str:
@@ -214,5 +203,5 @@ class Platform:
     def stop(self, *others: Process) -> None:
         """Ends what a test left running, but not `others`."""
         for each in self._started:
-            if each not in others and each.process.poll() is None:
+            if each not in others and each.process.is_alive():
                 each.kill()
