@@ -112,7 +112,8 @@ def _let_in(key: EnrolmentKey, uid: str) -> Enrolled:
         raise PermissionDenied(SHUT_OUT, "shut_out")
     # Known by now, so that nobody reads it once more.
     device.tenant = key.tenant
-    (issued,) = issue([device], None, Terms(origin=Origin.ENROLLED))
+    # A new one has spoken for nobody so far, which need not be looked up.
+    (issued,) = issue([device], None, Terms(Origin.ENROLLED, gateway_for=() if is_new else None))
     if is_new:
         Enrolment.objects.create(device=device, key=key)
     else:
