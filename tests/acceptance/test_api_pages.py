@@ -29,7 +29,7 @@ def test_swagger_ui_asks_with_the_token_that_it_was_given(page, cast):
     page.goto("/docs")
     page.get_by_role("button", name="Authorize").first.click()
     dialog = page.locator(".modal-ux")
-    scheme = dialog.locator(".auth-container", has_text="bearer")
+    scheme = dialog.locator(".auth-container", has_text="token (http")
     scheme.get_by_role("textbox").fill(str(AccessToken.for_user(cast.viewer)))
     scheme.get_by_role("button", name="Apply credentials").click()
     dialog.get_by_role("button", name="Close").first.click()
