@@ -188,7 +188,7 @@ def test_a_command_that_expired_in_the_broker_never_reaches_its_device(new_fleet
     fleet.connect()
     fleet.die()
     (expiring,) = fleet.send(life=BRIEF)
-    wait_for(expiring, status="sent")
+    wait_for(expiring, sent_at__isnull=False)
     outlive(expiring)
     (lasting,) = fleet.send()
     wait_for(expiring, status="expired")

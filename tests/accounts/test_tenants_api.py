@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from accounts import history
 from accounts.models import Tenant
-from devices.models import Command, CommandBatch, DeviceType
+from devices.models import BrokerChange, Command, CommandBatch, DeviceType, EnrolmentKey
 from tests import cast as people
 from tests.accounts.doors import deleted_meanwhile
 
@@ -109,6 +109,10 @@ CONTENTS = {
     "commands": command,
     "command batches": batch,
     "devices": lambda tenant: people.device("dev-09", tenant),
+    "enrolment keys": lambda tenant: EnrolmentKey.objects.create(
+        tenant=tenant, digest=bytes(32), quota=1, expires_at=TOMORROW
+    ),
+    "broker changes": lambda tenant: BrokerChange.objects.create(device_uid="d", tenant=tenant),
     "device types": lambda tenant: DeviceType.objects.create(name="Sensor", tenant=tenant),
     "rejected messages": people.rejected,
     "users": lambda tenant: people.user("last@acme.example", tenant),

@@ -141,10 +141,9 @@ def test_every_question_to_the_table_is_a_short_scan_of_its_key(cast, client, cr
 
 def test_a_range_of_time_touches_its_own_weeks_alone(cast, client):
     fill_history(cast)
+    asked = {"device": cast.device.pk, "ts_from_0": "2026-01-13", "ts_to_0": "2026-01-17"}
     (statement,) = [
-        statement
-        for statement in queries_of(client, READINGS, device=cast.device.pk, ts_from_0="2026-01-13")
-        if TELEMETRY in statement
+        statement for statement in queries_of(client, READINGS, **asked) if TELEMETRY in statement
     ]
     scans = assert_scans_of_the_key(plan_of(statement))
     assert {scan["Relation Name"] for scan in scans} == {f"{TELEMETRY}_20260112"}

@@ -29,7 +29,7 @@ def new_token(device, **terms):
 
 def switch(device, *, on):
     Device.objects.filter(pk=device.pk).update(is_enabled=on)
-    BrokerChange.objects.note([device.pk])
+    BrokerChange.objects.note([device.pk], with_gateways=True)
     tell()
 
 
