@@ -17,6 +17,7 @@ from corsheaders.defaults import default_headers
 from django.core.exceptions import ImproperlyConfigured
 
 from iotplatform import embedded
+from iotplatform.csp import DIRECTIVES
 from iotplatform.kept import kept_secret
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -133,6 +134,17 @@ MAX_COMMAND = read(env.int, "MAX_COMMAND", 16 * 1024)
 COMMAND_QUEUE = read(env.int, "COMMAND_QUEUE", 100)
 COMMAND_RATE = read(env.int, "COMMAND_RATE", 20_000)
 
+# Live streams ----------------------------------------------------------------------------------
+
+# Each open stream holds a thread of the web server: what is left of its threads is for all else.
+LIVE_STREAMS = read(env.int, "LIVE_STREAMS", 24)
+
+# E-mail ----------------------------------------------------------------------------------------
+
+# As smtp+tls://user:password@host:587. With nothing configured no e-mail is sent.
+EMAIL = read(env.email_url, "EMAIL_URL", {})
+EMAIL_FROM = read(env.str, "EMAIL_FROM", "iotplatform@localhost")
+
 # Database --------------------------------------------------------------------------------------
 
 POSTGRESQL = "django.db.backends.postgresql"
@@ -194,6 +206,7 @@ INSTALLED_APPS = [
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "corsheaders",
+    "csp",
     "accounts",
     "devices",
     "telemetry",
@@ -213,6 +226,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "csp.middleware.CSPMiddleware",
 ]
 
 ROOT_URLCONF = "iotplatform.urls"
@@ -315,6 +329,8 @@ CORS_EXPOSE_HEADERS = [
 # Language, time, files -------------------------------------------------------------------------
 
 LANGUAGE_CODE = "en"
+LANGUAGES = [("en", "English"), ("vi", "Tiếng Việt")]
+LOCALE_PATHS = [BASE_DIR / "locale"]
 TIME_ZONE = "UTC"
 USE_TZ = True
 
@@ -340,6 +356,7 @@ SESSION_COOKIE_SECURE = not DEBUG
 CSRF_COOKIE_SECURE = not DEBUG
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
+CONTENT_SECURITY_POLICY = {"DIRECTIVES": DIRECTIVES}
 
 
 def log_level(name: str) -> str:

@@ -36,6 +36,7 @@ from devices.models.devices import (
     Session,
     visibility,
 )
+from devices.models.processes import Heartbeat, ProcessKind
 
 __all__ = [
     "ENDED",
@@ -63,8 +64,10 @@ __all__ = [
     "Enrolment",
     "EnrolmentKey",
     "EnrolmentKeyQuerySet",
+    "Heartbeat",
     "KnownDevice",
     "Origin",
+    "ProcessKind",
     "ReplyStatus",
     "Session",
     "visibility",
