@@ -2,9 +2,20 @@
 
 import argparse
 
-from benchmarks import api, authentication, commands, growth, history, http, ingest, latency, memory
+from benchmarks import (
+    api,
+    authentication,
+    commands,
+    console,
+    growth,
+    history,
+    http,
+    ingest,
+    latency,
+    memory,
+)
 
-ALL = (ingest, memory, latency, growth, api, http, history, commands, authentication)
+ALL = (ingest, memory, latency, growth, api, http, history, commands, authentication, console)
 
 
 def main() -> None:
