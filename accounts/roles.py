@@ -32,6 +32,8 @@ LEAST_ROLE = {
     "devices.add_credential": Role.OPERATOR,
     "devices.change_credential": Role.OPERATOR,
     "devices.view_brokerchange": Role.OPERATOR,
+    "devices.view_alert": Role.VIEWER,
+    "devices.view_alertrule": Role.OPERATOR,
     "telemetry.view_rejectedmessage": Role.OPERATOR,
     "telemetry.change_rejectedmessage": Role.OPERATOR,
     "accounts.view_user": Role.ADMIN,
@@ -43,6 +45,10 @@ LEAST_ROLE = {
     "devices.view_enrolmentkey": Role.ADMIN,
     "devices.add_enrolmentkey": Role.ADMIN,
     "devices.change_enrolmentkey": Role.ADMIN,
+    # Who makes rules decides to whom the platform sends what.
+    "devices.add_alertrule": Role.ADMIN,
+    "devices.change_alertrule": Role.ADMIN,
+    "devices.delete_alertrule": Role.ADMIN,
     # A type decides how long readings are kept.
     "devices.add_devicetype": Role.ADMIN,
     "devices.change_devicetype": Role.ADMIN,

@@ -1,6 +1,19 @@
 """Devices, what is known about each of them right now, the commands they were sent, and what they
-prove themselves with."""
+prove themselves with; and who is told when they are silent."""
 
+from devices.models.alerts import (
+    Alert,
+    AlertChannel,
+    AlertCondition,
+    AlertEnd,
+    AlertNotice,
+    AlertNoticeKind,
+    AlertNoticeQuerySet,
+    AlertQuerySet,
+    AlertRule,
+    AlertRuleQuerySet,
+    AlertWatch,
+)
 from devices.models.broker import BrokerChange, BrokerChangeQuerySet
 from devices.models.commands import (
     ENDED,
@@ -46,6 +59,17 @@ __all__ = [
     "TYPE_TAKEN",
     "UNHEARD",
     "VISIBLE_DEVICE",
+    "Alert",
+    "AlertChannel",
+    "AlertCondition",
+    "AlertEnd",
+    "AlertNotice",
+    "AlertNoticeKind",
+    "AlertNoticeQuerySet",
+    "AlertQuerySet",
+    "AlertRule",
+    "AlertRuleQuerySet",
+    "AlertWatch",
     "BrokerChange",
     "BrokerChangeQuerySet",
     "Command",
