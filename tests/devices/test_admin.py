@@ -7,7 +7,7 @@ from django.contrib.admin.models import LogEntry
 from django.urls import reverse
 from django.utils import timezone
 
-from devices.admin import in_brief
+from devices.console.shown import in_brief
 from devices.models import Device
 from tests import cast as people
 from tests.queries import queries_of

@@ -9,7 +9,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import DataError, transaction
 from django.db.models.expressions import RawSQL
 
-from devices.admin import DeviceAdmin
+from devices.console.devices import DeviceAdmin
 from devices.bulk import console
 from devices.models import TAKEN, Device
 from tests import cast as people
