@@ -8,7 +8,7 @@ RUN := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
 SOURCES := accounts devices telemetry iotplatform manage.py
 
-.PHONY: demo demo-secure test test-all lint format docs bench lock
+.PHONY: demo demo-secure test test-all lint format docs screenshots bench lock
 
 # The whole platform on this machine. Ctrl-C stops all of it.
 demo: $(INSTALLED)
@@ -40,6 +40,10 @@ format: $(INSTALLED)
 # After a change of the API: the answers on docs/api.md, as a server gives them now.
 docs: $(INSTALLED)
 	WRITE_DOCS=1 $(RUN) -m pytest -q -k every_answer tests/acceptance/test_docs.py
+
+# The pictures in README and docs, taken of a demo in Debian's chromium.
+screenshots: $(INSTALLED)
+	$(RUN) -m tests.acceptance.screenshots
 
 bench: $(INSTALLED)
 	$(RUN) -m benchmarks $(ARGS)

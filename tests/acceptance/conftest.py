@@ -175,7 +175,15 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture
 def page(browser: Browser, live_server: SimpleNamespace) -> Iterator[Page]:
     """A page that is to show no error and to ask nobody but the live server."""
-    context = browser.new_context(base_url=live_server.url)
+    with watched(browser, live_server.url) as page:
+        yield page
+
+
+@contextlib.contextmanager
+def watched(browser: Browser, url: str, **options: Any) -> Iterator[Page]:
+    """A page of the server at `url`, in which nothing may go wrong: no error of a script or in the
+    console of the browser, and no question to anybody else."""
+    context = browser.new_context(base_url=url, **options)
     page = context.new_page()
     page.set_default_timeout(10_000)
     faults: list[str] = []
@@ -183,8 +191,8 @@ def page(browser: Browser, live_server: SimpleNamespace) -> Iterator[Page]:
     page.on("console", lambda said: said.type == "error" and faults.append(said.text))
     page.on("request", lambda request: faults.append(request.url) if is_far(request.url) else None)
 
-    def is_far(url: str) -> bool:
-        return not url.startswith((f"{live_server.url}/", "data:", "blob:"))
+    def is_far(address: str) -> bool:
+        return not address.startswith((f"{url}/", "data:", "blob:"))
 
     yield page
     context.close()
