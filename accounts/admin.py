@@ -13,6 +13,8 @@ from django.db.models import Field, ForeignKey, Model, QuerySet
 from django.forms import ModelChoiceField, ModelForm, TypedChoiceField, ValidationError
 from django.http import Http404, HttpRequest
 from django.template.loader import render_to_string
+from django.urls import URLPattern, path
+from django.utils.functional import Promise
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from rest_framework_simplejwt.token_blacklist.admin import BlacklistedToken, OutstandingToken
@@ -21,6 +23,7 @@ from unfold.decorators import display
 from unfold.forms import AdminPasswordChangeForm, AuthenticationForm, UserChangeForm
 from unfold.widgets import UnfoldAdminPasswordWidget
 
+from accounts.console import choose_language, switch_tenant
 from accounts.logins import WRONG, TooManyAttempts, log_in
 from accounts.models import Role, Tenant, User
 from accounts.roles import grantable_by
@@ -49,7 +52,7 @@ def moment(value: datetime | None) -> SafeString | str:
     return format_html('<time title="{} UTC">{}</time>', exact(value), naturaltime(value))
 
 
-def coloured(text: str, colour: str) -> SafeString:
+def coloured(text: str | Promise, colour: str) -> SafeString:
     """A label; `colour` is one of Unfold's: info, success, warning, danger, or nothing."""
     return render_to_string("unfold/helpers/label.html", {"text": text, "type": colour})
 
@@ -82,8 +85,8 @@ class TenantScopedAdmin(ModelAdmin):
         return super().formfield_for_foreignkey(db_field, request, **kwargs)
 
     def save_model(self, request: HttpRequest, obj: Any, form: ModelForm, change: bool) -> None:
-        if not change and not person(request).is_superuser:
-            obj.tenant_id = person(request).tenant_id
+        if not change and not person(request).sees_all_tenants:
+            obj.tenant_id = person(request).works_in_id
         # Of two people on the same page each writes what they changed and nothing else.
         obj.save(update_fields=form.changed_data if change else None)
 
@@ -104,7 +107,7 @@ class TenantScopedAdmin(ModelAdmin):
         ]
 
     def _without_staff_only(self, request: HttpRequest, names: Any) -> list[Any]:
-        if person(request).is_superuser:
+        if person(request).sees_all_tenants:
             return list(names)
         # A filter may be given with its class: (name, class).
         plain = [name[0] if isinstance(name, tuple) else name for name in names]
@@ -136,6 +139,10 @@ class TenantAdmin(TenantScopedAdmin):
     list_display = ["slug", "name"]
     search_fields = ["slug", "name"]
     fields = ["slug", "name"]
+
+    def get_urls(self) -> list[URLPattern]:
+        page = self.admin_site.admin_view(switch_tenant)
+        return [path("switch/", page, name="accounts_tenant_switch"), *super().get_urls()]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Tenant | None = None) -> list[str]:
         return ["slug"] if obj else []
@@ -192,6 +199,10 @@ class UserAdmin(TenantScopedAdmin, AuthUserAdmin):  # type: ignore[misc]
         ("Rights", {"fields": ["tenant", "role", "is_active", "is_superuser"]}),
         ("Dates", {"fields": ["last_login", "created_at"]}),
     ]
+
+    def get_urls(self) -> list[URLPattern]:
+        page = self.admin_site.admin_view(choose_language)
+        return [path("language/", page, name="accounts_user_language"), *super().get_urls()]
 
     def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> list[str]:
         # Nobody takes rights from themself, by which a tenant could be left without an admin.

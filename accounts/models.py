@@ -4,10 +4,12 @@ import unicodedata
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, PermissionsMixin
 from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models.functions import Lower
+from django.utils.translation import gettext_lazy as _
 
 SLUG_PATTERN = r"[A-Za-z0-9_.:-]{1,128}"
 """What a tenant's slug and a device's uid look like: one level of an MQTT topic, case kept."""
@@ -20,7 +22,7 @@ validate_slug = RegexValidator(
 class TenantQuerySet(models.QuerySet["Tenant"]):
     def visible_to(self, user: "User") -> "TenantQuerySet":
         """Platform staff see every tenant, others their own."""
-        return self if user.is_superuser else self.filter(pk=user.tenant_id)
+        return self if user.sees_all_tenants else self.filter(pk=user.works_in_id)
 
 
 class Tenant(models.Model):
@@ -77,7 +79,9 @@ class UserQuerySet(models.QuerySet["User"]):
         Staff who belong to a tenant are hidden from it: whoever can change a person's password can
         become that person.
         """
-        return self if user.is_superuser else self.filter(tenant=user.tenant_id, is_superuser=False)
+        if user.sees_all_tenants:
+            return self
+        return self.filter(tenant=user.works_in_id, is_superuser=False)
 
 
 class UserManager(BaseUserManager["User"].from_queryset(UserQuerySet)):  # type: ignore[misc]
@@ -122,6 +126,18 @@ class User(AbstractBaseUser, PermissionsMixin):
         "active", default=True, help_text="Switch off instead of deleting: the history stays."
     )
     created_at = models.DateTimeField(auto_now_add=True)
+    language = models.CharField(
+        _("language"),
+        max_length=8,
+        blank=True,
+        default="",
+        choices=settings.LANGUAGES,
+        help_text=_("Of the console. Empty for the one that the browser asks for."),
+    )
+
+    switched_to: Tenant | None = None
+    """The tenant that platform staff have narrowed their view to (accounts/console.py). Not kept
+    here: rights and log entries stay those of the person."""
 
     USERNAME_FIELD = "email"
     objects = UserManager()
@@ -151,6 +167,23 @@ class User(AbstractBaseUser, PermissionsMixin):
     def is_staff(self) -> bool:
         """Everybody who may log in may open the console; roles decide what they find there."""
         return self.is_active
+
+    @property
+    def sees_all_tenants(self) -> bool:
+        """Platform staff do, until they narrow their view to one."""
+        return self.is_superuser and self.switched_to is None
+
+    @property
+    def works_in(self) -> Tenant | None:
+        """The one tenant of what they see and make; None for staff who see all of them."""
+        return self.switched_to if self.is_superuser else self.tenant
+
+    @property
+    def works_in_id(self) -> int | None:
+        """The same, without reading it. None is no leave to see all: ask `sees_all_tenants`."""
+        if self.is_superuser:
+            return self.switched_to.pk if self.switched_to else None
+        return self.tenant_id
 
 
 class LoginAttemptQuerySet(models.QuerySet["LoginAttempt"]):

@@ -30,8 +30,8 @@ def first_of(user: User, limit: int) -> list[Row]:
     Optimization: to make the statement takes longer than to answer it, so it is made once; nothing
     differs between people but the tenant.
     """
-    sql, parameters = statement(user.is_superuser, limit)
-    tenant = [user.tenant_id if each == NOBODYS_TENANT else each for each in parameters]
+    sql, parameters = statement(user.sees_all_tenants, limit)
+    tenant = [user.works_in_id if each == NOBODYS_TENANT else each for each in parameters]
     with connection.cursor() as cursor:
         cursor.execute(sql, tenant)
         return [Row._make(row) for row in cursor.fetchall()]

@@ -77,7 +77,7 @@ class Receipt(models.Model):
 class RejectedMessageQuerySet(models.QuerySet["RejectedMessage"]):
     def visible_to(self, user: User) -> "RejectedMessageQuerySet":
         """Platform staff see all, also those of no tenant; others those of their tenant."""
-        return self if user.is_superuser else self.filter(tenant=user.tenant_id)
+        return self if user.sees_all_tenants else self.filter(tenant=user.works_in_id)
 
     def open(self) -> "RejectedMessageQuerySet":
         return self.filter(resolved_at__isnull=True)

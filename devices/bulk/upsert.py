@@ -6,6 +6,7 @@ Rows are checked one by one; the database is asked and told about all of them to
 from typing import Any
 
 from django.db import transaction
+from django.utils.translation import gettext as _
 from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
 
@@ -108,7 +109,8 @@ class Plan:
     def _upsert(self, line: int, device_uid: str, **values: Any) -> Result:
         first = self.lines.setdefault(device_uid, line)
         if first != line:
-            raise fault("device_uid", "duplicate", f"Line {first} has it already. Remove one.")
+            said = _("Line {line} has it already. Remove one.").format(line=first)
+            raise fault("device_uid", "duplicate", said)
         if device_uid in self.taken:
             raise fault("device_uid", "taken", TAKEN)
         device = self.devices.get(device_uid)
@@ -136,11 +138,11 @@ class Plan:
     def _tenant(self, device: Device | None, slug: str | None) -> Tenant:
         if slug is not None and slug not in self.tenants:
             raise fault("tenant", "does_not_exist", no_such_tenant(slug, self.user))
-        wanted = self.tenants[slug] if slug else self.user.tenant
+        wanted = self.tenants[slug] if slug else self.user.works_in or self.user.tenant
         if device:
             tenant = self.tenants_by_id[device.tenant_id]
             if slug and wanted != tenant:
-                raise fault("tenant", "unchangeable", "A device's tenant never changes.")
+                raise fault("tenant", "unchangeable", _("A device's tenant never changes."))
             return tenant
         if wanted is None:
             raise fault("tenant", "required", NO_TENANT)

@@ -17,7 +17,7 @@ class OwnTenantAdmin(TenantScopedAdmin):
         self, request: HttpRequest, obj: Model | None = None, change: bool = False, **kwargs: Any
     ) -> type[ModelForm]:
         form: Any = super().get_form(request, obj, change, **kwargs)
-        form.own_tenant_id = None if person(request).is_superuser else person(request).tenant_id
+        form.own_tenant_id = person(request).works_in_id
         return form
 
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:

@@ -15,6 +15,8 @@ from django.template.loader import render_to_string
 from django.urls import URLPattern, path
 from django.utils import timezone
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 from django.views.generic import FormView, TemplateView
 from unfold.contrib.filters.admin import RadioFilter, RelatedDropdownFilter
 from unfold.decorators import display
@@ -27,6 +29,7 @@ from unfold.widgets import (
 
 from accounts.admin import TenantScopedAdmin, coloured, moment, person
 from accounts.models import User
+from accounts.words import number
 from devices.commands.console.shown import page_of, when
 from devices.enrolment.keys import (
     FEWER_THAN_CAME,
@@ -47,21 +50,21 @@ COLOURS = {
 }
 DAYS, LONGEST_DAYS = 30, 3650
 DEVICES_SHOWN = 100
-OTHER_TENANT = "Choose a type of the key's tenant, or a shared one."
-OFF = "Devices do not enrol here yet: ENROLMENT is not set to 1."
-REVOKED = "Revoked. No device enrols with “{}” any more."
+OTHER_TENANT = _("Choose a type of the key's tenant, or a shared one.")
+OFF = _("Devices do not enrol here yet: ENROLMENT is not set to 1.")
+REVOKED = _("Revoked. No device enrols with “{key}” any more.")
 
 
 class NewKeyForm(forms.ModelForm):
     """A key to be made. `user` is who makes it: of their tenant, or of any if they are staff."""
 
     days = forms.IntegerField(
-        label="Expires after",
+        label=_("Expires after"),
         min_value=1,
         max_value=LONGEST_DAYS,
         initial=DAYS,
         widget=UnfoldAdminIntegerFieldWidget,
-        help_text="Days. As long as devices are flashed with it, or are to be flashed anew.",
+        help_text=_("Days. As long as devices are flashed with it, or are to be flashed anew."),
     )
 
     class Meta:
@@ -78,12 +81,12 @@ class NewKeyForm(forms.ModelForm):
         super().__init__(**options)
         types: Any = self.fields["type"]
         types.queryset = DeviceType.objects.visible_to(user).select_related("tenant")
-        types.empty_label = "No type"
-        self.own_tenant = None if user.is_superuser else user.tenant
+        types.empty_label = _("No type")
+        self.own_tenant = user.works_in
         if self.own_tenant:
             del self.fields["tenant"]
         else:
-            types.label_from_instance = lambda kind: f"{kind} ({kind.tenant or 'shared'})"
+            types.label_from_instance = lambda kind: f"{kind} ({kind.tenant or gettext('shared')})"
 
     def clean(self) -> dict[str, Any]:
         given: dict[str, Any] = self.cleaned_data
@@ -102,7 +105,7 @@ class NewKeyForm(forms.ModelForm):
 class AddPage(UnfoldModelAdminViewMixin, FormView):
     """A form, whose answer is the key: on that page and nowhere else."""
 
-    title = "Add enrolment key"
+    title = _("Add enrolment key")
     template_name = "admin/devices/enrolmentkey/add.html"
     permission_required = "devices.add_enrolmentkey"
     form_class = NewKeyForm
@@ -128,7 +131,7 @@ class AddPage(UnfoldModelAdminViewMixin, FormView):
 class RevokePage(UnfoldModelAdminViewMixin, TemplateView):
     """Asks whether a key shall be revoked, and does it."""
 
-    title = "Revoke enrolment key"
+    title = _("Revoke enrolment key")
     template_name = "admin/devices/enrolmentkey/revoke.html"
     permission_required = "devices.change_enrolmentkey"
     key: EnrolmentKey
@@ -140,7 +143,7 @@ class RevokePage(UnfoldModelAdminViewMixin, TemplateView):
 
     def post(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
         revoke(self.key, person(request))
-        messages.success(request, REVOKED.format(self.key))
+        messages.success(request, REVOKED.format(key=self.key))
         return redirect(page_of(self.key))
 
     def get_context_data(self, **context: Any) -> dict[str, Any]:
@@ -170,9 +173,10 @@ class KeyForm(forms.ModelForm):
 
 
 class StateFilter(RadioFilter):
-    title = parameter_name = "state"
+    title = _("state")
+    parameter_name = "state"
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
         return KeyState.choices
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
@@ -192,8 +196,8 @@ class EnrolmentKeyAdmin(TenantScopedAdmin):
     readonly_fields = ["tenant", "type", "state", "came", "devices", "made", "revoked"]
     fieldsets = [
         (None, {"fields": ["state", "name", "tenant", "type", "quota", "expires_at"]}),
-        ("Devices", {"fields": ["came", "devices"]}),
-        ("Dates", {"fields": ["made", "revoked"]}),
+        (_("Devices"), {"fields": ["came", "devices"]}),
+        (_("Dates"), {"fields": ["made", "revoked"]}),
     ]
 
     def get_urls(self) -> list[URLPattern]:
@@ -218,36 +222,40 @@ class EnrolmentKeyAdmin(TenantScopedAdmin):
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> tuple[list, dict, set, list]:
         """What the page of confirmation says, which does not list all devices of a key."""
-        what = [f"{key}: its devices stay, and cannot enrol with it any more" for key in objs]
+        said = gettext("{key}: its devices stay, and cannot enrol with it any more")
+        what = [said.format(key=key) for key in objs]
         return what, {self.opts.verbose_name_plural: len(what)}, set(), []
 
-    @display(description="state")
+    @display(description=_("state"))
     def state(self, key: EnrolmentKey) -> SafeString:
         state = state_of(key)
         return coloured(state.label, COLOURS[state])
 
-    @display(description="enrolled", ordering="uses")
+    @display(description=_("enrolled"), ordering="uses")
     def came(self, key: EnrolmentKey) -> str:
-        return f"{key.uses:,} of {key.quota:,}"
+        said = gettext("{count} of {total}")
+        return said.format(count=number(key.uses), total=number(key.quota))
 
-    @display(description="expires", ordering="expires_at")
+    @display(description=_("expires"), ordering="expires_at")
     def expires(self, key: EnrolmentKey) -> str:
         return moment(key.expires_at)
 
-    @display(description="made", ordering="id")
+    @display(description=_("made"), ordering="id")
     def created(self, key: EnrolmentKey) -> str:
         return moment(key.created_at)
 
-    @display(description="made")
+    @display(description=_("made"))
     def made(self, key: EnrolmentKey) -> str:
-        by = f", by {key.created_by}" if key.created_by else ""
-        return f"{when(key.created_at)}{by}"
+        at = when(key.created_at)
+        if not key.created_by:
+            return str(at)
+        return gettext("{time}, by {person}").format(time=at, person=key.created_by)
 
-    @display(description="revoked")
+    @display(description=_("revoked"))
     def revoked(self, key: EnrolmentKey) -> str | None:
         return when(key.revoked_at)
 
-    @display(description="newest")
+    @display(description=_("newest"))
     def devices(self, key: EnrolmentKey) -> SafeString:
         there = Device.objects.filter(tenant=key.tenant_id, deleted_at__isnull=True)
         enrolments = Enrolment.objects.filter(key=key, device__in=there).select_related("device")

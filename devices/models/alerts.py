@@ -6,6 +6,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
 from django.db.models import F, Q
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Tenant, User
@@ -52,7 +53,7 @@ class AlertNoticeKind(models.TextChoices):
 class AlertRuleQuerySet(models.QuerySet["AlertRule"]):
     def visible_to(self, user: User) -> "AlertRuleQuerySet":
         """Platform staff see every rule, others those of their tenant."""
-        return self if user.is_superuser else self.filter(tenant=user.tenant_id)
+        return self if user.sees_all_tenants else self.filter(tenant=user.works_in_id)
 
 
 class AlertRule(models.Model):
@@ -135,13 +136,18 @@ class AlertRule(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    def signing_secrets(self) -> list[str]:
+        """Those that sign what is sent now, the newest first."""
+        is_former_good = self.former_until and self.former_until > timezone.now()
+        return [self.webhook_secret, *([self.former_secret] if is_former_good else [])]
+
 
 class AlertQuerySet(models.QuerySet["Alert"]):
     def visible_to(self, user: User) -> "AlertQuerySet":
         """Platform staff see every alert, others those of their tenant; of a deleted device
         nobody sees any."""
         alerts = self.filter(device__deleted_at__isnull=True)
-        return alerts if user.is_superuser else alerts.filter(tenant=user.tenant_id)
+        return alerts if user.sees_all_tenants else alerts.filter(tenant=user.works_in_id)
 
     def open(self) -> "AlertQuerySet":
         """Those of devices that are silent or offline still."""
@@ -222,7 +228,7 @@ class Alert(models.Model):
 class AlertNoticeQuerySet(models.QuerySet["AlertNotice"]):
     def visible_to(self, user: User) -> "AlertNoticeQuerySet":
         """Those of the rules that the user may see."""
-        return self if user.is_superuser else self.filter(rule__tenant=user.tenant_id)
+        return self if user.sees_all_tenants else self.filter(rule__tenant=user.works_in_id)
 
     def waiting(self) -> "AlertNoticeQuerySet":
         """Those that are neither delivered nor given up."""

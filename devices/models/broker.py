@@ -46,7 +46,7 @@ SET version = greatest(change.version + 1, excluded.version), tenant_id = exclud
 class BrokerChangeQuerySet(models.QuerySet["BrokerChange"]):
     def visible_to(self, user: User) -> "BrokerChangeQuerySet":
         """Platform staff see every change, others those of their tenant."""
-        return self if user.is_superuser else self.filter(tenant=user.tenant_id)
+        return self if user.sees_all_tenants else self.filter(tenant=user.works_in_id)
 
     def note(
         self,

@@ -6,6 +6,7 @@ from typing import Any
 
 from django.db import models
 from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Tenant, User
 from devices.models.devices import Device
@@ -21,22 +22,22 @@ class CommandStatus(models.TextChoices):
     `sent` means that the broker took it, which proves nothing about the device.
     """
 
-    QUEUED = "queued"
-    SENT = "sent"
-    ACKNOWLEDGED = "acknowledged"
-    SUCCEEDED = "succeeded"
-    FAILED = "failed"
-    EXPIRED = "expired"
-    CANCELLED = "cancelled"
+    QUEUED = "queued", _("Queued")
+    SENT = "sent", _("Sent")
+    ACKNOWLEDGED = "acknowledged", _("Acknowledged")
+    SUCCEEDED = "succeeded", _("Succeeded")
+    FAILED = "failed", _("Failed")
+    EXPIRED = "expired", _("Expired")
+    CANCELLED = "cancelled", _("Cancelled")
 
 
 class ReplyStatus(models.TextChoices):
     """What a device says about a command."""
 
-    ACCEPTED = "accepted"
-    PROGRESS = "progress"
-    OK = "ok"
-    ERROR = "error"
+    ACCEPTED = "accepted", _("Accepted")
+    PROGRESS = "progress", _("Progress")
+    OK = "ok", _("Ok")
+    ERROR = "error", _("Error")
 
 
 UNHEARD = (CommandStatus.QUEUED, CommandStatus.SENT)
@@ -53,7 +54,7 @@ OUTCOME = {ReplyStatus.OK: CommandStatus.SUCCEEDED, ReplyStatus.ERROR: CommandSt
 class CommandBatchQuerySet(models.QuerySet["CommandBatch"]):
     def visible_to(self, user: User) -> "CommandBatchQuerySet":
         """Platform staff see every batch, others those of their tenant."""
-        return self if user.is_superuser else self.filter(tenant=user.tenant_id)
+        return self if user.sees_all_tenants else self.filter(tenant=user.works_in_id)
 
 
 class CommandBatch(models.Model):
@@ -102,7 +103,7 @@ class CommandQuerySet(models.QuerySet["Command"]):
         """Platform staff see every command, others those of their tenant; a deleted device's
         nobody."""
         commands = self.filter(device__deleted_at__isnull=True)
-        return commands if user.is_superuser else commands.filter(tenant=user.tenant_id)
+        return commands if user.sees_all_tenants else commands.filter(tenant=user.works_in_id)
 
     def open(self) -> "CommandQuerySet":
         """Those that still may come to a good end."""

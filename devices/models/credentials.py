@@ -5,6 +5,7 @@ from datetime import datetime
 from django.core.validators import MinValueValidator
 from django.db import models
 from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Tenant, User
 from devices.models.devices import Device, DeviceType
@@ -15,9 +16,9 @@ DIGEST_BYTES = 32
 class Origin(models.TextChoices):
     """How a credential came into being."""
 
-    ISSUED = "issued"
-    IMPORTED = "imported"
-    ENROLLED = "enrolled"
+    ISSUED = "issued", _("Issued")
+    IMPORTED = "imported", _("Imported")
+    ENROLLED = "enrolled", _("Enrolled")
 
 
 class CredentialQuerySet(models.QuerySet["Credential"]):
@@ -77,7 +78,7 @@ class Credential(models.Model):
 class EnrolmentKeyQuerySet(models.QuerySet["EnrolmentKey"]):
     def visible_to(self, user: User) -> "EnrolmentKeyQuerySet":
         """Platform staff see every key, others those of their tenant."""
-        return self if user.is_superuser else self.filter(tenant=user.tenant_id)
+        return self if user.sees_all_tenants else self.filter(tenant=user.works_in_id)
 
 
 class EnrolmentKey(models.Model):
@@ -95,12 +96,12 @@ class EnrolmentKey(models.Model):
         null=True,
         blank=True,
         related_name="enrolment_keys",
-        help_text="What new devices are. Without one they have no type.",
+        help_text=_("What new devices are. Without one they have no type."),
     )
-    name = models.CharField(max_length=128, help_text="For people: “Factory, lot 7”.")
+    name = models.CharField(max_length=128, help_text=_("For people: “Factory, lot 7”."))
     digest = models.BinaryField(max_length=DIGEST_BYTES, unique=True)
     quota = models.PositiveIntegerField(
-        validators=[MinValueValidator(1)], help_text="How many devices may enrol with it."
+        validators=[MinValueValidator(1)], help_text=_("How many devices may enrol with it.")
     )
     uses = models.PositiveIntegerField(default=0, editable=False)
     created_at = models.DateTimeField(db_default=Now())

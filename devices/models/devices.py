@@ -11,6 +11,7 @@ from django.db import connection, models, transaction
 from django.db.models import Value
 from django.db.models.functions import Coalesce
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 from accounts.models import SLUG_PATTERN, Tenant, User, validate_slug
 from devices.facts import (
@@ -24,8 +25,8 @@ from devices.models.broker import BrokerChange
 from devices.representation import DEVICE_JSON
 from devices.validation import validate_fields, validate_labels
 
-TAKEN = "This UID is taken, perhaps by a deleted device whose readings are not erased yet."
-TYPE_TAKEN = "There is a device type of this name already, the tenant's own or a shared one."
+TAKEN = _("This UID is taken, perhaps by a deleted device whose readings are not erased yet.")
+TYPE_TAKEN = _("There is a device type of this name already, the tenant's own or a shared one.")
 NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 """Stands for the time of a message that has not come, where times are put in order."""
 LONGEST_SILENCE = 366 * 24 * 3600
@@ -56,14 +57,14 @@ VISIBLE_DEVICE = "(deleted_at IS NULL AND (tenant_id = %(tenant)s OR %(all_tenan
 
 def visibility(user: User) -> dict[str, Any]:
     """The parameters of VISIBLE_DEVICE."""
-    return {"tenant": user.tenant_id, "all_tenants": user.is_superuser}
+    return {"tenant": user.works_in_id, "all_tenants": user.sees_all_tenants}
 
 
 class DeviceQuerySet(models.QuerySet["Device"]):
     def visible_to(self, user: User) -> "DeviceQuerySet":
         """Platform staff see every device, others those of their tenant; deleted ones nobody."""
         devices = self.filter(deleted_at__isnull=True)
-        return devices if user.is_superuser else devices.filter(tenant=user.tenant_id)
+        return devices if user.sees_all_tenants else devices.filter(tenant=user.works_in_id)
 
     def as_json(self) -> "DeviceQuerySet":
         """With `json`, the device as the API shows it (`devices/serializers.py` describes it)."""
@@ -143,7 +144,7 @@ class DeviceQuerySet(models.QuerySet["Device"]):
 class DeviceTypeQuerySet(models.QuerySet["DeviceType"]):
     def visible_to(self, user: User) -> "DeviceTypeQuerySet":
         """Platform staff see every type, others their tenant's and those shared by all tenants."""
-        return self if user.is_superuser else self.usable_by(user.tenant_id)
+        return self if user.sees_all_tenants else self.usable_by(user.works_in_id)
 
     def usable_by(self, tenant_id: int | None) -> "DeviceTypeQuerySet":
         """The types that devices of a tenant may have: its own and the shared ones."""
@@ -166,19 +167,21 @@ class DeviceType(models.Model):
         null=True,
         blank=True,
         validators=[MinValueValidator(1), MaxValueValidator(LONGEST_SILENCE)],
-        help_text="Seconds without a reading after which a device is silent.",
+        help_text=_("Seconds without a reading after which a device is silent."),
     )
     retention_days = models.PositiveIntegerField(
         null=True,
         blank=True,
         validators=[MinValueValidator(1), MaxValueValidator(LONGEST_RETENTION)],
-        help_text="Days that readings are kept, if fewer than the platform keeps them.",
+        help_text=_("Days that readings are kept, if fewer than the platform keeps them."),
     )
     fields = models.JSONField(
         default=dict,
         blank=True,
         validators=[validate_fields],
-        help_text='What keys mean: {"temp": {"label": "Temperature", "unit": "°C", "min": -40}}.',
+        help_text=_(
+            'What keys mean: {"temp": {"label": "Temperature", "unit": "°C", "min": -40}}.'
+        ),
     )
 
     objects = DeviceTypeQuerySet.as_manager()
@@ -223,7 +226,11 @@ class Device(models.Model):
     ORDERS = ("device_uid", "name", "last_seen_at", "created_at")
 
     device_uid = models.CharField(
-        "UID", max_length=128, unique=True, validators=[validate_slug], help_text="Never changes."
+        "UID",
+        max_length=128,
+        unique=True,
+        validators=[validate_slug],
+        help_text=_("Never changes."),
     )
     name = models.CharField(max_length=255, blank=True)
     tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, related_name="devices")
@@ -233,14 +240,16 @@ class Device(models.Model):
     is_enabled = models.BooleanField(
         "enabled",
         default=True,
-        help_text="Messages of a disabled device are rejected, not stored; where the broker asks "
-        "for a token it cannot connect.",
+        help_text=_(
+            "Messages of a disabled device are rejected, not stored; where the broker asks for a "
+            "token it cannot connect."
+        ),
     )
     labels = models.JSONField(
         default=dict,
         blank=True,
         validators=[validate_labels],
-        help_text='For example {"site": "Hanoi"}.',
+        help_text=_('For example {"site": "Hanoi"}.'),
     )
     created_at = models.DateTimeField(auto_now_add=True)
     deleted_at = models.DateTimeField(null=True, blank=True, editable=False)
@@ -278,16 +287,16 @@ class Device(models.Model):
         usable = DeviceType.objects.usable_by(self.tenant_id)
         if self.type_id and not usable.filter(pk=self.type_id).exists():
             raise ValidationError(
-                {"type": "Choose a type of the device's tenant, or a shared one."}
+                {"type": _("Choose a type of the device's tenant, or a shared one.")}
             )
 
 
 class Session(models.TextChoices):
     """Whether a device holds a connection to the broker, as far as it said so itself."""
 
-    ONLINE = "online"
-    OFFLINE = "offline"
-    UNKNOWN = "unknown"
+    ONLINE = "online", _("Online")
+    OFFLINE = "offline", _("Offline")
+    UNKNOWN = "unknown", _("Unknown")
 
 
 class DeviceState(models.Model):

@@ -1,11 +1,12 @@
 """Signs of life of the processes that work between the broker and the database."""
 
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 
 class ProcessKind(models.TextChoices):
-    INGESTOR = "ingestor"
-    DISPATCHER = "dispatcher"
+    INGESTOR = "ingestor", _("Ingestor")
+    DISPATCHER = "dispatcher", _("Dispatcher")
 
 
 class Heartbeat(models.Model):
