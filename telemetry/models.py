@@ -1,6 +1,8 @@
 """History of the fleet: readings, the receipts that make them unique, and rejected messages."""
 
+from collections.abc import Collection
 from datetime import datetime
+from uuid import UUID
 
 from django.db import models
 from django.utils import timezone
@@ -88,6 +90,21 @@ class RejectedMessageQuerySet(models.QuerySet["RejectedMessage"]):
     def resolve(self) -> int:
         """Mark the open ones as dealt with, without storing them; returns how many there were."""
         return self.open().update(resolved_at=timezone.now())
+
+    def behind(self, place: tuple[datetime, UUID] | None) -> "RejectedMessageQuerySet":
+        """The open ones in the order in which they came, those after `place` (time and id)."""
+        messages = self.open().order_by("received_at", "id")
+        if place is None:
+            return messages
+        at, last = place
+        return messages.filter(received_at__gte=at).exclude(received_at=at, id__lte=last)
+
+    def lock_open(
+        self, ids: Collection[UUID], *, without_payload: bool = False
+    ) -> list["RejectedMessage"]:
+        """Those of `ids` that are open still, locked in the order in which they came."""
+        messages = self.filter(pk__in=ids).behind(None).select_for_update(no_key=True)
+        return list(messages.defer("payload") if without_payload else messages)
 
 
 class RejectedMessage(models.Model):

@@ -1,10 +1,16 @@
-"""Gives a rejected message another chance, once whatever was wrong with it is mended."""
+"""Gives rejected messages another chance, once whatever was wrong with them is mended."""
 
+from collections.abc import Collection, Sequence
 from itertools import count
+from typing import NamedTuple
+from uuid import UUID
 
-from django.db import transaction
+import psycopg
+from django.db import connection, transaction
 from django.utils import timezone
 
+from devices.models import Device
+from telemetry import insert
 from telemetry.decode import EPOCH, MICROSECOND
 from telemetry.incoming import Incoming, decode_message
 from telemetry.ingest import store
@@ -14,33 +20,82 @@ from telemetry.reasons import Reason
 STORED, DUPLICATE, REJECTED = "stored", "duplicate", "rejected"
 
 
-def replay(rejected: RejectedMessage) -> str:
+class Replayed(NamedTuple):
+    """A message as it is after it was replayed, and what became of it."""
+
+    message: RejectedMessage
+    outcome: str
+
+
+def replay(rejected: RejectedMessage) -> str | None:
     """Send `rejected` through the same door again; returns "stored", "duplicate" or "rejected".
 
-    Stored, or known already, it is resolved in the same transaction. Rejected again, it stays open
-    with the new reason.
+    None if it is resolved already, by whoever it was.
     """
-    again: list[Incoming] = []
+    done = replay_all([rejected.pk])
+    rejected.refresh_from_db(fields=["reason", "detail", "resolved_at"])
+    return done[0].outcome if done else None
+
+
+def replay_all(ids: Collection[UUID]) -> list[Replayed]:
+    """Send those of `ids` that are open through the same door again, in the order they came in.
+
+    In one transaction, so give it no more than that should hold. What is stored, or was before, is
+    resolved. What is rejected again stays open with the new reason. Of two who replay the same at
+    once, one waits, and then finds nothing to do.
+    """
     with transaction.atomic():
-        tally = store([_decoded(rejected)], keep=again.extend)
-        if again and (fault := again[-1].rejected):
-            rejected.reason, rejected.detail = fault.reason, fault.detail
-            rejected.save(update_fields=["reason", "detail"])
-            return REJECTED
-        rejected.resolved_at = timezone.now()
-        rejected.save(update_fields=["resolved_at"])
-    # A status is no reading, so nothing is counted of it.
-    return DUPLICATE if tally.duplicate and not tally.stored else STORED
+        waiting = RejectedMessage.objects.lock_open(ids)
+        messages = [_decoded(rejected, place) for place, rejected in enumerate(waiting)]
+        known = _known(messages)
+        again: list[Incoming] = []
+        store(messages, keep=again.extend)
+        faults = {message.number: message.rejected for message in again if message.rejected}
+        done = []
+        for message, rejected in zip(messages, waiting, strict=True):
+            if fault := faults.get(message.number):
+                rejected.reason, rejected.detail = fault.reason, fault.detail
+                done.append(Replayed(rejected, REJECTED))
+                continue
+            keys = {(message.uid, reading.msg_id) for reading in message.readings}
+            # A status is no reading, so nothing of it is known.
+            done.append(Replayed(rejected, DUPLICATE if keys and keys <= known else STORED))
+            known |= keys
+        _save(done)
+    return done
 
 
-def _decoded(rejected: RejectedMessage) -> Incoming:
+def _save(done: list[Replayed]) -> None:
+    resolved = [each.message for each in done if each.outcome != REJECTED]
+    now = timezone.now()
+    for message in resolved:
+        message.resolved_at = now
+    RejectedMessage.objects.filter(pk__in=[each.pk for each in resolved]).update(resolved_at=now)
+    again = [each.message for each in done if each.outcome == REJECTED]
+    RejectedMessage.objects.bulk_update(again, ["reason", "detail"])
+
+
+def _known(messages: Sequence[Incoming]) -> set[tuple[str, str]]:
+    """The readings of `messages` that are stored already, by uid and msg_id."""
+    devices = Device.objects.known({message.uid for message in messages if message.readings})
+    wanted = {
+        (devices[message.uid].id, reading.msg_id): (message.uid, reading.msg_id)
+        for message in messages
+        if message.uid in devices
+        for reading in message.readings
+    }
+    found = insert.receipts(psycopg.Cursor(connection.connection), wanted) if wanted else {}
+    return {wanted[key] for key in found}
+
+
+def _decoded(rejected: RejectedMessage, number: int) -> Incoming:
     topic = bytes(rejected.topic).decode(errors="surrogateescape")
     payload = bytes(rejected.payload)
     received_at = (rejected.received_at - EPOCH) // MICROSECOND
     if rejected.reason == Reason.MALFORMED_PACKET or rejected.size > len(payload):
         # A broken frame is no payload, nor is one that was too large to be kept whole.
-        message = Incoming(topic, payload, received_at)
+        message = Incoming(topic, payload, received_at, number)
         return message.reject(Reason(rejected.reason), rejected.detail)
     # Readings without an id get one from the rejected message: replaying twice stores once.
-    ids = (f"{rejected.pk.hex}-{number}" for number in count())
-    return decode_message(topic, payload, received_at, new_id=ids.__next__)
+    ids = (f"{rejected.pk.hex}-{nth}" for nth in count())
+    return decode_message(topic, payload, received_at, number, new_id=ids.__next__)

@@ -340,9 +340,9 @@ class RejectedViewSet(GenericViewSet):
         """
         nothing_in(request)
         rejected = self.get_object()
-        if rejected.resolved_at:
-            raise Conflict("It is dealt with already. There is nothing to replay.")
         outcome = replay(rejected)
+        if outcome is None:
+            raise Conflict("It is dealt with already. There is nothing to replay.")
         return Response({"outcome": outcome, **RejectedSerializer(rejected).data})
 
     @extend_schema(
