@@ -39,7 +39,7 @@ def for_console(get_response: Handler) -> Handler:
         narrow(request)
         language = language_of(request)
         with translation.override(language):
-            request.LANGUAGE_CODE = language  # type: ignore[attr-defined]
+            request.LANGUAGE_CODE = language
             response = get_response(request)
         response.headers.setdefault("Content-Language", language)
         # Pages show what is not for others who use the same browser later.

@@ -8,12 +8,14 @@ from rest_framework.serializers import BaseSerializer
 
 from accounts.models import User
 
-MESSAGES = {ADDITION: "added", CHANGE: "changed", DELETION: "deleted"}
+MESSAGES = {ADDITION: "added", CHANGE: "changed"}
 
 
 def record(user: User, flag: int, what: Model, fields: list[str] | None = None) -> None:
     """Note that `user` added, changed (which `fields`) or deleted `what`: ADDITION and so on."""
-    message: list[dict[str, Any]] = [{MESSAGES[flag]: {"fields": fields} if fields else {}}]
+    message: list[dict[str, Any]] = []
+    if flag != DELETION:
+        message.append({MESSAGES[flag]: {"fields": fields} if fields else {}})
     LogEntry.objects.log_actions(user.pk, [what], flag, message, single_object=True)
 
 

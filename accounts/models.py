@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
+from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, PermissionsMixin
 from django.core.validators import RegexValidator
 from django.db import models
@@ -56,7 +57,11 @@ class Tenant(models.Model):
         Optimization: `delete` would read all of it to find that out.
         """
         fields: Any = self._meta.get_fields(include_hidden=True)
-        holders = [(field.related_model, field.field.name) for field in fields if field.one_to_many]
+        holders = [
+            (field.related_model, field.field.name)
+            for field in fields
+            if field.one_to_many and field.on_delete is not models.SET_NULL
+        ]
         return sorted(
             str(model._meta.verbose_name_plural)
             for model, tenant in holders
@@ -184,6 +189,36 @@ class User(AbstractBaseUser, PermissionsMixin):
         if self.is_superuser:
             return self.switched_to.pk if self.switched_to else None
         return self.tenant_id
+
+
+class ChangeQuerySet(models.QuerySet["Change"]):
+    def visible_to(self, user: User) -> "ChangeQuerySet":
+        """Platform staff see all; others what concerns their tenant, whoever did it."""
+        return self if user.sees_all_tenants else self.filter(concern__tenant=user.works_in_id)
+
+
+class Change(LogEntry):
+    """Something that a person added, changed or deleted, as the console and the API note it."""
+
+    objects = ChangeQuerySet.as_manager()  # type: ignore[assignment, misc]
+
+    class Meta:
+        proxy = True
+        verbose_name = _("change")
+        verbose_name_plural = _("history")
+
+
+class Concern(models.Model):
+    """The tenant that a change concerns. The database notes it, whoever notes the change."""
+
+    entry = models.OneToOneField(LogEntry, models.CASCADE, primary_key=True)
+    tenant = models.ForeignKey(Tenant, models.SET_NULL, null=True, related_name="+", db_index=False)
+
+    class Meta:
+        indexes = [models.Index(fields=["tenant", "-entry"], name="concern_newest")]
+
+    def __str__(self) -> str:
+        return f"{self.entry_id} {self.tenant_id}"
 
 
 class LoginAttemptQuerySet(models.QuerySet["LoginAttempt"]):

@@ -41,6 +41,7 @@ LEAST_ROLE = {
     "accounts.change_user": Role.ADMIN,
     "accounts.view_tenant": Role.ADMIN,
     "accounts.change_tenant": Role.ADMIN,
+    "accounts.view_change": Role.ADMIN,
     # Whoever has a key can make devices.
     "devices.view_enrolmentkey": Role.ADMIN,
     "devices.add_enrolmentkey": Role.ADMIN,

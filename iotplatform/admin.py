@@ -3,13 +3,15 @@
 from typing import Any
 
 from django.conf import settings
+from django.contrib import admin
 from django.db.models import Count, Max, Q
 from django.http import HttpRequest
 from django.templatetags.static import static
 from django.urls import reverse
 
 from accounts.admin import moment, person
-from accounts.models import Tenant
+from accounts.changes import ChangeAdmin
+from accounts.models import Change, Tenant
 from devices.models import Device, Session
 from telemetry.models import RejectedMessage
 
@@ -46,8 +48,11 @@ MENU = [
         ("Tenants", "apartment", "accounts.view_tenant", "admin:accounts_tenant_changelist"),
         ("Enrolment keys", "key", "devices.view_enrolmentkey",
          "admin:devices_enrolmentkey_changelist"),
+        ("History", "history", "accounts.view_change", "admin:accounts_change_changelist"),
     ]),
 ]  # fmt: skip
+
+admin.site.register(Change, ChangeAdmin)
 
 
 def navigation(request: HttpRequest) -> list[dict[str, Any]]:

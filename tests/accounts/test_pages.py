@@ -29,6 +29,7 @@ PAGES = {
     "app_list": "200 200 200 200 200 302",
     "(?P<url>.*)$": "404 404 404 404 404 302",
     "<path:object_id>/": "302 302 302 302 302 302",
+    "accounts_change_changelist": "403 403 200 200 200 302",
     "accounts_tenant_switch": "405 405 405 405 405 302",
     "accounts_user_language": "405 405 405 405 405 302",
     "accounts_tenant_changelist": "403 403 200 200 200 302",

@@ -9,7 +9,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from accounts import history
-from accounts.models import Tenant
+from accounts.models import Concern, Tenant
 from devices.models import BrokerChange, Command, CommandBatch, DeviceType, EnrolmentKey
 from tests import cast as people
 from tests.accounts.doors import deleted_meanwhile
@@ -132,6 +132,8 @@ def test_one_with_anything_in_it_is_not_and_the_answer_says_what_is(cast, what):
 def test_all_that_is_in_the_way_is_named():
     fields = Tenant._meta.get_fields(include_hidden=True)
     models = {field.related_model for field in fields if field.one_to_many}
+    # What the history notes of a tenant, it notes of nobody then.
+    models.remove(Concern)
     assert {model._meta.verbose_name_plural for model in models} == set(CONTENTS)
 
 
