@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from django.db import IntegrityError, transaction
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
 from psycopg.errors import ForeignKeyViolation, UniqueViolation
 from rest_framework.exceptions import APIException
 from rest_framework.status import HTTP_409_CONFLICT
@@ -15,7 +17,7 @@ class Conflict(APIException):
 
 
 @contextmanager
-def conflicts(taken: str) -> Iterator[None]:
+def conflicts(taken: str | Promise) -> Iterator[None]:
     """One transaction; `taken` is what to say where something unique exists already.
 
     Nothing is looked up before, so what two people do at the same moment has the same answer.
@@ -25,7 +27,7 @@ def conflicts(taken: str) -> Iterator[None]:
             yield
     except IntegrityError as error:
         if isinstance(error.__cause__, UniqueViolation):
-            raise Conflict(taken) from error
+            raise Conflict(str(taken)) from error
         if isinstance(error.__cause__, ForeignKeyViolation):
-            raise Conflict("Somebody deleted what this belongs to. Look again.") from error
+            raise Conflict(_("Somebody deleted what this belongs to. Look again.")) from error
         raise

@@ -3,7 +3,10 @@
 from collections.abc import Iterator
 from typing import Any
 
+from django.utils.translation import gettext_lazy as _
 from rest_framework.exceptions import APIException, ErrorDetail
+
+from accounts.words import number
 
 NON_FIELD = "non_field_errors"
 
@@ -15,7 +18,8 @@ class TooLarge(APIException):
     default_code = "too_large"
 
     def __init__(self, largest: int) -> None:
-        super().__init__(f"The body has more than {largest:,} bytes. Send less at a time.")
+        said = _("The body has more than {largest} bytes. Send less at a time.")
+        super().__init__(said.format(largest=number(largest)))
 
 
 def faults_in(detail: Any, field: str = "") -> Iterator[tuple[str, ErrorDetail]]:

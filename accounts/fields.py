@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 from rest_framework.exceptions import NotFound, ValidationError
 
@@ -11,16 +12,16 @@ from accounts.rest import person
 
 def no_such_tenant(slug: str, user: User) -> str:
     """That `user` cannot name this tenant, and what they can do."""
-    advice = (
-        "Leave it out for your own." if user.tenant_id else "GET /tenants shows which there are."
-    )
-    return f"There is no tenant “{slug}”. {advice}"
+    said = _("There is no tenant “{slug}”. GET /tenants shows which there are.")
+    if user.tenant_id:
+        said = _("There is no tenant “{slug}”. Leave it out for your own.")
+    return str(said.format(slug=slug))
 
 
 class TenantField(serializers.SlugRelatedField):
     """The slug of a tenant. One that the person may not see does not exist for them."""
 
-    default_error_messages = {"invalid": "Use the slug of a tenant."}
+    default_error_messages = {"invalid": _("Use the slug of a tenant.")}
 
     def __init__(self, **options: Any) -> None:
         super().__init__(slug_field="slug", **options)

@@ -7,6 +7,7 @@ from itertools import chain
 from typing import Any
 
 from django.http import HttpRequest, StreamingHttpResponse
+from django.utils.translation import gettext_lazy as _
 from rest_framework import status
 from rest_framework.exceptions import APIException
 from rest_framework.request import Request
@@ -23,8 +24,10 @@ class TooOldProtocol(APIException):
 
     def __init__(self) -> None:
         super().__init__(
-            "Use HTTP/1.1: over HTTP/1.0 half a file looks like a whole one. Behind nginx, set "
-            "“proxy_http_version 1.1”."
+            _(
+                "Use HTTP/1.1: over HTTP/1.0 half a file looks like a whole one. Behind nginx, set "
+                "“proxy_http_version 1.1”."
+            )
         )
 
 

@@ -16,6 +16,8 @@ from django.contrib.auth import authenticate
 from django.db import connection, transaction
 from django.http import HttpRequest
 from django.utils import timezone
+from django.utils.translation import gettext, gettext_noop, ngettext
+from django.utils.translation import gettext_lazy as _
 from rest_framework.exceptions import APIException
 from rest_framework.status import HTTP_429_TOO_MANY_REQUESTS
 
@@ -24,9 +26,9 @@ from accounts.models import LoginAttempt, User
 
 logger = logging.getLogger(__name__)
 
-WRONG = "The e-mail address or the password is wrong."
-FAILED = "Too many logins failed."
-BUSY = "Too many logins at once."
+WRONG = _("The e-mail address or the password is wrong.")
+FAILED = gettext_noop("Too many logins failed.")
+BUSY = gettext_noop("Too many logins at once.")
 
 # Failures, within how long, until somebody has to wait.
 FROM_ONE_ADDRESS_FOR_ONE_ACCOUNT = (10, timedelta(minutes=5))
@@ -54,8 +56,8 @@ class TooManyAttempts(APIException):
 
     def __init__(self, why: str, wait: int) -> None:
         self.wait = wait
-        seconds = "a second" if wait == 1 else f"{wait} seconds"
-        super().__init__(f"{why} Try again in {seconds}.", "throttled")
+        again = ngettext("Try again in a second.", "Try again in {wait} seconds.", wait)
+        super().__init__(f"{gettext(why)} {again.format(wait=wait)}", "throttled")
 
 
 def log_in(request: HttpRequest, email: str, password: str) -> User | None:

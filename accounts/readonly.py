@@ -7,7 +7,8 @@ from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.core.exceptions import BadRequest, ValidationError
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.utils.functional import cached_property
+from django.utils.functional import Promise, cached_property
+from django.utils.translation import gettext
 from unfold import paginator
 from unfold.contrib.filters.admin import RangeDateTimeFilter
 from unfold.views import ChangeList
@@ -46,7 +47,7 @@ class ReadOnlyAdmin(TenantScopedAdmin):
     sortable_by: tuple[str, ...] = ()
     # On a phone, where a row is as high as it has cells, these are left out (console.css).
     empty_value_display = '<span class="console-none">-</span>'
-    nothing_yet = ""
+    nothing_yet: str | Promise = ""
     """What an empty list says of how rows come into being."""
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
@@ -57,7 +58,7 @@ class ReadOnlyAdmin(TenantScopedAdmin):
             for chosen in request.POST.getlist(ACTION_CHECKBOX_NAME):
                 self.opts.pk.to_python(chosen)
         except ValidationError as error:
-            raise BadRequest("A chosen row has an id that is none.") from error
+            raise BadRequest(gettext("A chosen row has an id that is none.")) from error
         return super().response_action(request, queryset)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
@@ -84,7 +85,7 @@ class TimeRangeFilter(RangeDateTimeFilter):
         name = self.parameter_name
         form = self.form_class(name=name, data=self.used_parameters)
         if not form.is_valid():
-            messages.error(request, "Write days as 2026-01-31 and times as 13:45.")
+            messages.error(request, gettext("Write days as 2026-01-31 and times as 13:45."))
         ends = {
             "gte": form.cleaned_data.get(f"{name}_from"),
             "lte": form.cleaned_data.get(f"{name}_to"),

@@ -8,14 +8,18 @@ the second one whenever it is read, so that silence needs nobody to notice it.
 from typing import Any
 
 from django.db.models import DateTimeField, F, Func, TextChoices, TextField
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import gettext_noop
+
+from accounts.words import sentence
 
 
 class DataFlow(TextChoices):
     """Whether readings come without a pause longer than the type's `offline_after`."""
 
-    FLOWING = "flowing"
-    SILENT = "silent"
-    UNKNOWN = "unknown"
+    FLOWING = "flowing", _("Flowing")
+    SILENT = "silent", _("Silent")
+    UNKNOWN = "unknown", _("Unknown")
 
 
 class Fact(Func):
@@ -81,3 +85,14 @@ DATA_FLOW_REASON = Fact(
     END""",
     TextField(),
 )
+
+for _said in (
+    gettext_noop("It said so itself."),
+    gettext_noop("It has said nothing of its connection."),
+    gettext_noop("It has never sent a reading."),
+    gettext_noop("It has no type that says how long it may be silent."),
+    gettext_noop("Its type has no offline_after: how long it may be silent."),
+    gettext_noop("No reading for more than {seconds} s."),
+    gettext_noop("Readings come without a pause of more than {seconds} s."),
+):
+    sentence(_said)

@@ -6,6 +6,7 @@ serializers are in the published description of the API.
 
 from typing import Any
 
+from django.utils.translation import gettext_lazy as _
 from drf_spectacular.utils import OpenApiExample, extend_schema_field, extend_schema_serializer
 from rest_framework import serializers
 
@@ -17,9 +18,9 @@ from devices.facts import DataFlow
 from devices.models import TYPE_TAKEN, Device, DeviceType, Session
 from devices.validation import FIELD_NUMBERS, FIELD_TEXTS, validate_fields, validate_labels
 
-NO_TENANT = "You belong to no tenant: name the one that the device belongs to."
+NO_TENANT = _("You belong to no tenant: name the one that the device belongs to.")
 NO_SHARED = "Only platform staff make types for all tenants. Leave it out for your own."
-NO_TYPE = "Tenant {tenant} has no device type “{name}”. See /device-types."
+NO_TYPE = _("Tenant {tenant} has no device type “{name}”. See /device-types.")
 
 
 @extend_schema_field({"type": "object", "additionalProperties": {"type": "string"}})

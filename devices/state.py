@@ -12,8 +12,10 @@ from typing import Any, NamedTuple
 
 import orjson
 from django.db import connection, transaction
+from django.utils.translation import gettext_noop as _
 from psycopg import Cursor
 
+from accounts.words import sentence
 from devices.commands import outbox
 from devices.daemon.faults import Fault, fault_of
 from devices.models import Session
@@ -26,7 +28,7 @@ LARGE = 8 * 1024
 TIME = itemgetter(0)
 SECOND = 1_000_000
 
-EVIDENT = "It sends data, though it is offline by its last word."
+EVIDENT = sentence(_("It sends data, though it is offline by its last word."))
 
 LOCK = """
 SELECT count(*), array_agg(device_id) FILTER (WHERE session = 'offline') FROM (
@@ -169,8 +171,8 @@ SET session_id = '', since = statement_timestamp(),
     reason = CASE WHEN is_admitted THEN %(replaced)s ELSE %(taken)s END
 FROM cut WHERE state.device_id = cut.device_id
 """
-TAKEN_AWAY = "Its access was taken away."
-REPLACED = "It got a new credential, and was not heard with it yet."
+TAKEN_AWAY = sentence(_("Its access was taken away."))
+REPLACED = sentence(_("It got a new credential, and was not heard with it yet."))
 
 
 class Heard:

@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 from django.core.exceptions import ValidationError
+from django.utils.translation import gettext_lazy as _
 
 MOST_LABELS = 64
 LABEL_KEY_LENGTH = 64
@@ -22,9 +23,9 @@ SMALLEST = 1e-30
 """Size of a number in params, unless it is 0: PostgreSQL writes an exponent out."""
 LONGEST_WHOLE = len(str(-(2**63)))
 
-TOO_DEEP = f"Nest no more than {DEEPEST_PARAMS} arrays and objects."
-TOO_LONG = "Use whole numbers of at most 64 bits."
-NOT_A_SIZE = f"Use numbers between {SMALLEST} and 1e19 in size, or 0."
+TOO_DEEP = _("Nest no more than 60 arrays and objects.")
+TOO_LONG = _("Use whole numbers of at most 64 bits.")
+NOT_A_SIZE = _("Use numbers between 1e-30 and 1e19 in size, or 0.")
 
 
 class NoJSON(ValidationError):
@@ -34,23 +35,24 @@ class NoJSON(ValidationError):
 def validate_labels(labels: Any) -> None:
     """Labels are an object of short strings that PostgreSQL can keep."""
     if not isinstance(labels, dict):
-        raise ValidationError('Use an object such as {"site": "Hanoi"}.')
+        raise ValidationError(_('Use an object such as {"site": "Hanoi"}.'))
     if len(labels) > MOST_LABELS:
-        raise ValidationError(f"Use at most {MOST_LABELS} labels.")
+        raise ValidationError(_("Use at most {count} labels.").format(count=MOST_LABELS))
     for key, value in labels.items():
         _check_key(key, LABEL_KEY_LENGTH)
         # A filter reads “site:Hanoi” up to the first colon.
         if ":" in key:
-            raise ValidationError(f"{key}: leave the colon out of the name of a label.")
+            said = _("{key}: leave the colon out of the name of a label.")
+            raise ValidationError(said.format(key=key))
         _check_text(key, value, LABEL_VALUE_LENGTH)
 
 
 def validate_fields(fields: Any) -> None:
     """Fields say what a payload's keys mean: key → label, unit, and range, each optional."""
     if not isinstance(fields, dict):
-        raise ValidationError('Use an object such as {"temp": {"unit": "°C"}}.')
+        raise ValidationError(_('Use an object such as {"temp": {"unit": "°C"}}.'))
     if len(fields) > MOST_FIELDS:
-        raise ValidationError(f"Describe at most {MOST_FIELDS} keys.")
+        raise ValidationError(_("Describe at most {count} keys.").format(count=MOST_FIELDS))
     for key, field in fields.items():
         _check_key(key, FIELD_KEY_LENGTH)
         _check_field(key, field)
@@ -59,46 +61,51 @@ def validate_fields(fields: Any) -> None:
 def _check_field(key: str, field: Any) -> None:
     possible = {*FIELD_TEXTS, *FIELD_NUMBERS}
     if not isinstance(field, dict) or not field.keys() <= possible:
-        raise ValidationError(f"{key}: use an object of label, unit, min and max, nothing else.")
+        said = _("{key}: use an object of label, unit, min and max, nothing else.")
+        raise ValidationError(said.format(key=key))
     for part, value in field.items():
         if part in FIELD_TEXTS:
             _check_text(f"{key}.{part}", value, FIELD_TEXTS[part])
         else:
             _check_number(f"{key}.{part}", value)
     if field.keys() >= set(FIELD_NUMBERS) and field["min"] > field["max"]:
-        raise ValidationError(f"{key}: min is greater than max.")
+        raise ValidationError(_("{key}: min is greater than max.").format(key=key))
 
 
 def _check_key(key: str, longest: int) -> None:
     if not is_text(key):
-        raise ValidationError("Remove the characters that are not text.")
+        raise ValidationError(_("Remove the characters that are not text."))
     if not 1 <= len(key) <= longest:
-        raise ValidationError(f"Use names of 1 to {longest} characters, unlike “{key[:longest]}”.")
+        said = _("Use names of 1 to {longest} characters, unlike “{name}”.")
+        raise ValidationError(said.format(longest=longest, name=key[:longest]))
 
 
 def _check_text(name: str, value: Any, longest: int) -> None:
     if not isinstance(value, str):
-        raise ValidationError(f"{name}: put the value in quotes, it is a text.")
+        raise ValidationError(_("{name}: put the value in quotes, it is a text.").format(name=name))
     if not is_text(value):
-        raise ValidationError(f"{name}: remove the characters that are not text.")
+        raise ValidationError(
+            _("{name}: remove the characters that are not text.").format(name=name)
+        )
     if len(value) > longest:
-        raise ValidationError(f"{name}: use at most {longest} characters.")
+        said = _("{name}: use at most {longest} characters.")
+        raise ValidationError(said.format(name=name, longest=longest))
 
 
 def _check_number(name: str, value: Any) -> None:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if not is_number or not -LARGEST_NUMBER <= value <= LARGEST_NUMBER:
-        raise ValidationError(f"{name}: use a number.")
+        raise ValidationError(_("{name}: use a number.").format(name=name))
 
 
 def validate_cmd(cmd: str) -> None:
     """The name of a command is a text that people can see and PostgreSQL can keep."""
     if not cmd.isprintable() or not is_text(cmd):
-        raise ValidationError("Use letters, digits and signs that can be printed.")
+        raise ValidationError(_("Use letters, digits and signs that can be printed."))
     if not cmd.strip():
-        raise ValidationError("Say what the device shall do, in a word such as reboot.")
+        raise ValidationError(_("Say what the device shall do, in a word such as reboot."))
     if cmd != cmd.strip():
-        raise ValidationError("Leave out the spaces at its beginning and end.")
+        raise ValidationError(_("Leave out the spaces at its beginning and end."))
 
 
 def read_json(text: str) -> Any:
@@ -116,8 +123,8 @@ def read_json(text: str) -> Any:
             parse_float=numbers.real,
         )
     except json.JSONDecodeError as error:
-        where = f"line {error.lineno}, column {error.colno}"
-        raise NoJSON(f"This is no JSON: {error.msg} ({where}).") from error
+        said = _("This is no JSON: {fault} (line {line}, column {column}).")
+        raise NoJSON(said.format(fault=error.msg, line=error.lineno, column=error.colno)) from error
     except RecursionError as error:
         raise ValidationError(TOO_DEEP) from error
     if numbers.fault:
@@ -128,10 +135,10 @@ def read_json(text: str) -> Any:
 class _Numbers:
     """Reads numbers, and notes what is wrong with one: the text may turn out to be no JSON."""
 
-    fault = ""
+    fault: Any = ""
 
     def constant(self, name: str) -> float:
-        self.fault = f"There is no {name} in JSON. {NOT_A_SIZE}"
+        self.fault = f"{_('There is no {name} in JSON.').format(name=name)} {NOT_A_SIZE}"
         return 0.0
 
     def whole(self, digits: str) -> int:
@@ -151,13 +158,13 @@ class _Numbers:
 def validate_params(params: Any) -> None:
     """What goes with a command is an object of JSON that PostgreSQL and any device can keep."""
     if not isinstance(params, dict):
-        raise ValidationError('Use an object such as {"delay": 5}, or leave it out.')
+        raise ValidationError(_('Use an object such as {"delay": 5}, or leave it out.'))
     _check_json(params, DEEPEST_PARAMS)
 
 
 def _check_json(value: Any, levels: int) -> None:
     if isinstance(value, str) and not is_text(value):
-        raise ValidationError("Remove the characters that are not text.")
+        raise ValidationError(_("Remove the characters that are not text."))
     if isinstance(value, int | float):
         _check_size(value)
     if isinstance(value, dict | list) and not levels:

@@ -1,32 +1,36 @@
 """Why a message can never be stored. One word for machines, one sentence for people."""
 
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 
 class Reason(models.TextChoices):
     """The reason of a `RejectedMessage`."""
 
-    TOO_LARGE = "too_large", "The message is larger than MAX_PAYLOAD."
-    NOT_UTF8 = "not_utf8", "The text is not UTF-8."
-    NUL = "nul", "The text contains a NUL character."
-    TOO_DEEP = "too_deep", "Brackets are nested too deep."
-    TOO_MANY = "too_many", "An array holds more readings than one message may."
-    NOT_FINITE = "not_finite", "NaN and Infinity are not JSON."
-    NUMBER = "number", "A number is too large, too small or too long."
-    BAD_MSG_ID = "bad_msg_id", "msg_id must be a string of 1 to 64 characters or an integer."
-    TOO_OLD = "too_old", "The time is further back than HISTORY_DAYS."
-    MSG_ID_REUSED = "msg_id_reused", "Another message with this msg_id is already stored."
-    BAD_STATUS = "bad_status", "The status is neither online nor offline."
-    BAD_REPLY = "bad_reply", "The reply names no command, or no status there is."
-    UNKNOWN_COMMAND = "unknown_command", "There is no such command to this device."
-    MALFORMED_TOPIC = "malformed_topic", "The topic is not tenant/devices/uid/telemetry."
-    MALFORMED_PACKET = "malformed_packet", "The MQTT packet cannot be read."
-    UNKNOWN_TENANT = "unknown_tenant", "There is no such tenant."
-    UNKNOWN_DEVICE = "unknown_device", "There is no such device."
-    FOREIGN_DEVICE = "foreign_device", "The device belongs to another tenant than the topic says."
-    DEVICE_DISABLED = "device_disabled", "The device is disabled or deleted."
-    DATABASE = "database", "The database refuses this message."
-    ERROR = "error", "The platform failed on this message; its log says how."
+    TOO_LARGE = "too_large", _("The message is larger than MAX_PAYLOAD.")
+    NOT_UTF8 = "not_utf8", _("The text is not UTF-8.")
+    NUL = "nul", _("The text contains a NUL character.")
+    TOO_DEEP = "too_deep", _("Brackets are nested too deep.")
+    TOO_MANY = "too_many", _("An array holds more readings than one message may.")
+    NOT_FINITE = "not_finite", _("NaN and Infinity are not JSON.")
+    NUMBER = "number", _("A number is too large, too small or too long.")
+    BAD_MSG_ID = "bad_msg_id", _("msg_id must be a string of 1 to 64 characters or an integer.")
+    TOO_OLD = "too_old", _("The time is further back than HISTORY_DAYS.")
+    MSG_ID_REUSED = "msg_id_reused", _("Another message with this msg_id is already stored.")
+    BAD_STATUS = "bad_status", _("The status is neither online nor offline.")
+    BAD_REPLY = "bad_reply", _("The reply names no command, or no status there is.")
+    UNKNOWN_COMMAND = "unknown_command", _("There is no such command to this device.")
+    MALFORMED_TOPIC = "malformed_topic", _("The topic is not tenant/devices/uid/telemetry.")
+    MALFORMED_PACKET = "malformed_packet", _("The MQTT packet cannot be read.")
+    UNKNOWN_TENANT = "unknown_tenant", _("There is no such tenant.")
+    UNKNOWN_DEVICE = "unknown_device", _("There is no such device.")
+    FOREIGN_DEVICE = (
+        "foreign_device",
+        _("The device belongs to another tenant than the topic says."),
+    )
+    DEVICE_DISABLED = "device_disabled", _("The device is disabled or deleted.")
+    DATABASE = "database", _("The database refuses this message.")
+    ERROR = "error", _("The platform failed on this message; its log says how.")
 
 
 class Rejected(Exception):

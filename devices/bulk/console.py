@@ -11,6 +11,8 @@ from django.core.files import File
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
 from django.urls import URLPattern, path
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 from django.views.generic import FormView, View
 from rest_framework.exceptions import APIException
 from rest_framework.settings import api_settings
@@ -19,6 +21,7 @@ from unfold.widgets import UnfoldAdminFileFieldWidget
 
 from accounts.admin import person
 from accounts.files import TooOldProtocol
+from accounts.words import number
 from devices.bulk.files import COLUMNS, LARGEST_FILE, Row
 from devices.bulk.report import Outcome, Report
 from devices.bulk.upsert import import_devices
@@ -31,7 +34,9 @@ COLOURS = {Outcome.ERROR: "danger", Outcome.UPDATED: "info", Outcome.CREATED: "s
 
 
 class ImportForm(forms.Form):
-    file = forms.FileField(widget=UnfoldAdminFileFieldWidget({"accept": ".csv,.json"}))
+    file = forms.FileField(
+        label=_("File"), widget=UnfoldAdminFileFieldWidget({"accept": ".csv,.json"})
+    )
 
 
 class ImportPage(UnfoldModelAdminViewMixin, FormView):
@@ -40,7 +45,7 @@ class ImportPage(UnfoldModelAdminViewMixin, FormView):
     The file stays with the browser, which sends it a second time; it is checked again as well.
     """
 
-    title = "Import devices"
+    title = _("Import devices")
     template_name = "admin/devices/device/import.html"
     permission_required = ("devices.add_device", "devices.change_device")
     form_class = ImportForm
@@ -56,7 +61,8 @@ class ImportPage(UnfoldModelAdminViewMixin, FormView):
             return self.form_invalid(form)
         if is_dry_run or report.has_errors:
             return self.render_to_response(self.get_context_data(form=form, report=report))
-        messages.success(self.request, f"Imported: {in_words(report)}.")
+        said = gettext("Imported: {what}.").format(what=in_words(report))
+        messages.success(self.request, said)
         return redirect("admin:devices_device_changelist")
 
     def _rows(self, file: File) -> list[Row]:
@@ -76,9 +82,9 @@ class ImportPage(UnfoldModelAdminViewMixin, FormView):
 
 def in_words(report: Report) -> str:
     return ", ".join(
-        f"{number} {Outcome(outcome).label.lower()}"
-        for outcome, number in report.counts.items()
-        if number
+        f"{number(count)} {Outcome(outcome).label.lower()}"
+        for outcome, count in report.counts.items()
+        if count
     )
 
 
@@ -94,7 +100,7 @@ def shown(context: dict[str, Any]) -> dict[str, Any]:
         if result.outcome == outcome
     ]
     return {
-        "summary": in_words(report) or "no row",
+        "summary": in_words(report) or gettext("no row"),
         "results": results[:ROWS_SHOWN],
         "hidden": len(results[ROWS_SHOWN:]),
         "can_import": results and not report.has_errors,

@@ -10,10 +10,12 @@ from itertools import chain, islice
 from typing import Any, NamedTuple
 
 import orjson
+from django.utils.translation import gettext as _
 from rest_framework.exceptions import ParseError
 
 from accounts.files import FORMULA_SIGNS, csv_text
 from accounts.rest import JSONRow
+from accounts.words import number
 from devices.models import DeviceQuerySet
 
 COLUMNS = ["device_uid", "name", "tenant", "type", "is_enabled", "labels"]
@@ -61,9 +63,10 @@ def read_csv(raw: bytes, table: Table) -> list[Row]:
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise FileError(f"Byte {error.start} is not UTF-8. Save the file as UTF-8.") from error
+        said = _("Byte {place} is not UTF-8. Save the file as UTF-8.")
+        raise FileError(said.format(place=error.start)) from error
     lines = csv_lines(text)
-    _, columns = next(lines, (1, []))
+    columns = next(lines, (1, []))[1]
     check_columns(columns, table)
     return limited(csv_row(line, columns, cells, table) for line, cells in lines)
 
@@ -71,7 +74,7 @@ def read_csv(raw: bytes, table: Table) -> list[Row]:
 def read_json(elements: Any, what: str = "devices") -> list[Row]:
     """The rows in the value of a JSON file, which has to be an array of `what`."""
     if not isinstance(elements, list):
-        raise FileError(f"Send an array of {what}.")
+        raise FileError(_("Send an array of {what}.").format(what=what))
     return limited(Row(place, fields) for place, fields in enumerate(elements, 1))
 
 
@@ -79,7 +82,8 @@ def limited(rows: Iterable[Row]) -> list[Row]:
     found: list[Row] = []
     for row in rows:
         if len(found) == MOST_ROWS:
-            raise FileError(f"There are more than {MOST_ROWS:,} devices. Split the file.")
+            said = _("There are more than {most} devices. Split the file.")
+            raise FileError(said.format(most=number(MOST_ROWS)))
         found.append(row)
     return found
 
@@ -94,26 +98,33 @@ def csv_lines(text: str) -> Iterator[tuple[int, list[str]]]:
                 yield begins, cells
             begins = reader.line_num + 1
     except csv.Error as error:
-        raise FileError(f"Line {begins} is not CSV: {error}. Check its quotes.") from error
+        said = _("Line {line} is not CSV: {fault}. Check its quotes.")
+        raise FileError(said.format(line=begins, fault=error)) from error
 
 
 def check_columns(columns: list[str], table: Table) -> None:
-    possible = f"Possible, separated by commas: {','.join(table.columns)}."
+    possible = _("Possible, separated by commas: {columns}.").format(
+        columns=",".join(table.columns)
+    )
     for place, column in enumerate(columns, 1):
         if column not in table.columns:
-            name = f"number {place}" if table.is_secret else f"“{column[:80]}” to set"
-            raise FileError(f"There is no column {name}. {possible}")
+            said = _("There is no column number {place}.")
+            if not table.is_secret:
+                said = _("There is no column “{name}” to set.")
+            raise FileError(f"{said.format(place=place, name=column[:80])} {possible}")
         if columns.count(column) > 1:
-            raise FileError(f"There are two columns “{column}”. Remove one.")
+            said = _("There are two columns “{name}”. Remove one.")
+            raise FileError(said.format(name=column))
     if not set(table.needed) <= set(columns):
-        needed = " and ".join(table.needed)
-        raise FileError(f"The first line has to name the columns, with {needed}. {possible}")
+        needed = _(" and ").join(table.needed)
+        said = _("The first line has to name the columns, with {needed}.").format(needed=needed)
+        raise FileError(f"{said} {possible}")
 
 
 def csv_row(line: int, columns: list[str], cells: list[str], table: Table) -> Row:
     if len(cells) != len(columns):
-        fault = f"The row has {len(cells)} cells, the first line of the file {len(columns)}."
-        return Row(line, {}, fault)
+        fault = _("The row has {count} cells, the first line of the file {columns}.")
+        return Row(line, {}, fault.format(count=len(cells), columns=len(columns)))
     return Row(line, table.fields_of(dict(zip(columns, cells, strict=True))))
 
 

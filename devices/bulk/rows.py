@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from django.db import DatabaseError
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
 from psycopg.errors import DeadlockDetected, ForeignKeyViolation, UniqueViolation
 from rest_framework.exceptions import ErrorDetail, ValidationError
 
@@ -12,7 +14,7 @@ from devices.bulk.files import Row
 from devices.bulk.report import Report
 
 LONGEST_UID = 128
-BUSY = "Others are changing devices of the file right now. Send it again in a moment."
+BUSY = _("Others are changing devices of the file right now. Send it again in a moment.")
 MEANWHILE = UniqueViolation, ForeignKeyViolation, DeadlockDetected
 """Faults that come of what others do at the same time."""
 ATTEMPTS = 2
@@ -22,7 +24,7 @@ Values = dict[str, Any]
 
 def in_attempts(import_all: Callable[[], Report]) -> Report:
     """What `import_all`, a transaction, reports; tried again if others were in its way."""
-    for _ in range(ATTEMPTS):
+    for _attempt in range(ATTEMPTS):
         try:
             return import_all()
         except DatabaseError as error:
@@ -52,5 +54,5 @@ def uid_of(row: Row) -> str:
     return uid[:LONGEST_UID] if isinstance(uid, str) else ""
 
 
-def fault(name: str, code: str, detail: str) -> ValidationError:
-    return ValidationError({name: [ErrorDetail(detail, code)]})
+def fault(name: str, code: str, detail: str | Promise) -> ValidationError:
+    return ValidationError({name: [ErrorDetail(str(detail), code)]})

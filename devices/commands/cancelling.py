@@ -4,10 +4,13 @@ from typing import Any
 
 from django.db import connection, transaction
 from django.db.models.functions import Coalesce, Now
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import gettext_noop
 
 from accounts.models import User
+from accounts.words import sentence
 from devices.commands import outbox
-from devices.models import Command, CommandBatch, CommandQuerySet
+from devices.models import Command, CommandBatch, CommandQuerySet, CommandStatus
 
 # One statement, so that nobody waits for long who needs one of these rows. What is out already is
 # not published again in its device's next sessions, and its history says who asked for that.
@@ -27,17 +30,26 @@ WITH found AS (
 ), noted AS (
     INSERT INTO devices_commandtransition (command_id, status, at, by, detail)
     SELECT number, status, statement_timestamp(), %(by)s,
-        CASE WHEN is_ours THEN '' ELSE 'To be cancelled, but it was out: not published again.' END
+        CASE WHEN is_ours THEN '' ELSE %(noted)s END
     FROM moved ORDER BY number
 )
 SELECT number FROM moved WHERE is_ours
 """
 
-AGAIN = "It will not be published again."
-WAS_CLAIMED = f"It is on its way to the broker, or may be, so it cannot be taken back. {AGAIN}"
-WAS_SENT = f"It was already sent, at {{at:%Y-%m-%d %H:%M:%S}} UTC. {AGAIN}"
-HAS_ENDED = "It has already {status}."
-IS_AT_WORK = (
+NOTED = sentence(gettext_noop("To be cancelled, but it was out: not published again."))
+AGAIN = _("It will not be published again.")
+WAS_CLAIMED = _(
+    "It is on its way to the broker, or may be, so it cannot be taken back. It will not be "
+    "published again."
+)
+WAS_SENT = _("It was already sent, at {at:%Y-%m-%d %H:%M:%S} UTC. It will not be published again.")
+HAS_ENDED = {
+    CommandStatus.SUCCEEDED: _("It has already succeeded."),
+    CommandStatus.FAILED: _("It has already failed."),
+    CommandStatus.EXPIRED: _("It has already expired."),
+    CommandStatus.CANCELLED: _("It has already cancelled."),
+}
+IS_AT_WORK = _(
     "Its device has it, and said so at {at:%Y-%m-%d %H:%M:%S} UTC. Only the device can stop."
 )
 
@@ -51,7 +63,7 @@ def cancel(commands: CommandQuerySet, by: User | None) -> set[int]:
     """
     with connection.cursor() as cursor:
         numbers = list(commands.open().values_list("number", flat=True))
-        cursor.execute(CANCEL, {"numbers": numbers, "by": by.email if by else ""})
+        cursor.execute(CANCEL, {"numbers": numbers, "by": by.email if by else "", "noted": NOTED})
         cancelled = {number for (number,) in cursor.fetchall()}
         outbox.notify(cursor)
     return cancelled
@@ -68,9 +80,9 @@ def cancel_batch(batch: CommandBatch, by: User | None) -> set[int]:
 def why_not(command: Any) -> str:
     """Why a command, which is not cancelled, could not be: honestly."""
     if command.finished_at:
-        return HAS_ENDED.format(status=command.status)
+        return str(HAS_ENDED[CommandStatus(command.status)])
     if command.acknowledged_at:
         return IS_AT_WORK.format(at=command.acknowledged_at)
     if command.sent_at:
         return WAS_SENT.format(at=command.sent_at)
-    return WAS_CLAIMED
+    return str(WAS_CLAIMED)

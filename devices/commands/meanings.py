@@ -1,19 +1,21 @@
 """What each status of a command means, in the words in which people are told it."""
 
+from django.utils.translation import gettext_lazy as _
+
 from devices.models import Command, CommandStatus
 
 MEANINGS = {
-    CommandStatus.QUEUED: "It waits to be published.",
-    CommandStatus.SENT: "The broker has it. The device has not answered yet.",
-    CommandStatus.ACKNOWLEDGED: "The device has it and has not said yet how it ended.",
-    CommandStatus.SUCCEEDED: "The device has done it.",
-    CommandStatus.FAILED: "It was not done.",
-    CommandStatus.EXPIRED: "Its time was over before the device said how it ended.",
-    CommandStatus.CANCELLED: "It was taken back before it was sent.",
+    CommandStatus.QUEUED: _("It waits to be published."),
+    CommandStatus.SENT: _("The broker has it. The device has not answered yet."),
+    CommandStatus.ACKNOWLEDGED: _("The device has it and has not said yet how it ended."),
+    CommandStatus.SUCCEEDED: _("The device has done it."),
+    CommandStatus.FAILED: _("It was not done."),
+    CommandStatus.EXPIRED: _("Its time was over before the device said how it ended."),
+    CommandStatus.CANCELLED: _("It was taken back before it was sent."),
 }
-CLAIMED = "It is on its way to the broker."
+CLAIMED = _("It is on its way to the broker.")
 
 
 def meaning_of(command: Command) -> str:
     is_claimed = command.status == CommandStatus.QUEUED and command.claimed_at
-    return CLAIMED if is_claimed else MEANINGS[CommandStatus(command.status)]
+    return str(CLAIMED if is_claimed else MEANINGS[CommandStatus(command.status)])

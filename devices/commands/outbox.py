@@ -17,7 +17,9 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db import connection, transaction
+from django.utils.translation import gettext_noop as _
 
+from accounts.words import sentence
 from devices.commands import statements
 
 CHANNEL = "commands"
@@ -27,7 +29,10 @@ CHANNEL = "commands"
 LEASE_SECONDS = 15
 EXPIRE_ROWS = 1_000
 
-REASONS = {"disabled": "The device is disabled.", "offline": "The device is offline."}
+REASONS = {
+    "disabled": sentence(_("The device is disabled.")),
+    "offline": sentence(_("The device is offline.")),
+}
 
 
 class Claim(NamedTuple):

@@ -6,14 +6,18 @@ from typing import Any
 from django.db.models import Case, Q, TextField, Value, When
 from django.db.models.functions import Greatest, Now, NullIf
 from django.db.models.lookups import LessThan
+from django.utils.translation import gettext_noop as _
 
+from accounts.words import sentence
 from devices.models import CommandStatus
 
 PATIENCE = timedelta(seconds=10)
 """How long dispatchers may take to look at what is due."""
-NO_DISPATCHER = (
-    "No dispatcher has taken it. Is “manage.py run_dispatcher” running, and connected to the "
-    "broker?"
+NO_DISPATCHER = sentence(
+    _(
+        "No dispatcher has taken it. Is “manage.py run_dispatcher” running, and connected to the "
+        "broker?"
+    )
 )
 
 _waits: Any = Q(status=CommandStatus.QUEUED, claimed_at=None, device__queue__look_at__isnull=False)

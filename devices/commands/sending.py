@@ -14,11 +14,14 @@ from django.db import connection, transaction
 from django.db.models import Count, F, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce, Now
 from django.shortcuts import get_object_or_404
+from django.utils.translation import gettext, gettext_noop
+from django.utils.translation import gettext_lazy as _
 from psycopg.types.json import Jsonb
 from rest_framework.exceptions import APIException, Throttled, ValidationError
 
 from accounts.conflicts import Conflict, conflicts
 from accounts.models import Tenant, User
+from accounts.words import in_language, number, sentence
 from devices.commands import outbox
 from devices.commands.targets import check_found
 from devices.models import Command, CommandBatch, Device, DeviceQuerySet
@@ -44,12 +47,15 @@ SELECT number, 'queued', %(name)s, '' FROM queued ORDER BY number
 RETURNING command_id
 """
 
-DISABLED = "{uid} is disabled. Enable it first."
-FULL = (
-    "{count} commands to {uid} are open already. Wait until it has answered some, or cancel some."
+DISABLED = sentence(gettext_noop("{uid} is disabled. Enable it first."))
+FULL = sentence(
+    gettext_noop(
+        "{count} commands to {uid} are open already. Wait until it has answered some, or cancel "
+        "some."
+    )
 )
-NOBODY = "It cannot be queued for any of these devices. {reasons}"
-IN_USE = "Another request with this Idempotency-Key is at work. Try again in a moment."
+NOBODY = _("It cannot be queued for any of these devices. {reasons}")
+IN_USE = _("Another request with this Idempotency-Key is at work. Try again in a moment.")
 
 
 class KeyReused(APIException):
@@ -112,7 +118,7 @@ def send(order: Order, device: Device, by: User | None, key: str = "", *, name: 
         if key and (before := Command.objects.filter(issued_by=by, idempotency_key=key).first()):
             return _again(before, order, before.device_id == device.pk)
         if reason := _obstacle_of(device, _open().filter(device=device).count()):
-            raise Conflict(reason)
+            raise Conflict(in_language(reason))
         _check_rate(device.tenant, 1)
         with conflicts(IN_USE):
             (number,) = _queue(order, [device], by, key=key, name=name)
@@ -162,7 +168,7 @@ def send_to_many(
         return _again(before, order, (before.tenant_id, before.target) == (tenant.pk, target))
     able, skipped = rehearse(order, devices.filter(pk__in=chosen), tenant, target)
     if not able:
-        reasons = " ".join(each.reason for each in skipped[:REASONS_TOLD])
+        reasons = " ".join(in_language(each.reason) for each in skipped[:REASONS_TOLD])
         raise Conflict(NOBODY.format(reasons=reasons))
     with conflicts(IN_USE):
         batch = CommandBatch.objects.create(
@@ -182,7 +188,8 @@ def send_to_many(
 def check_size(order: Order) -> None:
     size = len(json.dumps([order.cmd, order.params], ensure_ascii=False).encode())
     if size > settings.MAX_COMMAND:
-        said = f"The command has {size:,} bytes where {settings.MAX_COMMAND:,} are allowed."
+        said = gettext("The command has {size} bytes where {most} are allowed.")
+        said = said.format(size=number(size), most=number(settings.MAX_COMMAND))
         raise ValidationError({"params": said}, "too_large")
 
 
@@ -239,8 +246,8 @@ def _check_rate(tenant: Tenant, count: int) -> None:
     """Raises unless the tenant may send `count` more commands within this minute."""
     rate = settings.COMMAND_RATE
     if count > rate:
-        said = f"{count:,} devices are more than the {rate:,} a minute allowed. Choose fewer."
-        raise ValidationError(said, "too_many")
+        said = gettext("{count} devices are more than the {rate} a minute allowed. Choose fewer.")
+        raise ValidationError(said.format(count=number(count), rate=number(rate)), "too_many")
     recent = Command.objects.filter(tenant=tenant, created_at__gt=Now() - RATE_WINDOW)
     excess = recent.count() + count - rate
     if excess > 0:
@@ -248,5 +255,7 @@ def _check_rate(tenant: Tenant, count: int) -> None:
         wait = recent.order_by("created_at").values_list(F("created_at") + RATE_WINDOW - Now())
         raise Throttled(
             wait[excess - 1][0].total_seconds(),
-            f"No more than {rate:,} commands a minute are sent for a tenant.",
+            gettext("No more than {rate} commands a minute are sent for a tenant.").format(
+                rate=number(rate)
+            ),
         )

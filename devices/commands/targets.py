@@ -3,18 +3,20 @@
 from collections.abc import Collection
 from typing import Any
 
+from django.utils.translation import gettext_lazy as _
 from rest_framework.exceptions import ValidationError
 
 from accounts.models import Tenant, User
+from accounts.words import listed
 from devices.models import Device, DeviceQuerySet
 
 TOLD = 20
 """So many unknown uids are told; who mistyped more knows enough by then."""
-UNKNOWN = "There are no such devices in the tenant: {uids}. Correct them, or leave them out."
+UNKNOWN = _("There are no such devices in the tenant: {uids}. Correct them, or leave them out.")
 NOBODY = {
-    "device_uids": "Name at least one device.",
-    "labels": "No device of the tenant has these labels. GET /devices?label=… shows which have.",
-    "all": "The tenant has no devices.",
+    "device_uids": _("Name at least one device."),
+    "labels": _("No device of the tenant has these labels. GET /devices?label=… shows which have."),
+    "all": _("The tenant has no devices."),
 }
 
 
@@ -31,8 +33,7 @@ def devices_of(tenant: Tenant, target: dict[str, Any], user: User) -> DeviceQuer
 def check_found(target: dict[str, Any], found: Collection[str]) -> None:
     """Raises unless there are devices, and among them all that were named; `found` are uids."""
     if unknown := [uid for uid in target.get("device_uids", ()) if uid not in found]:
-        more = f" and {len(unknown) - TOLD:,} more" if len(unknown) > TOLD else ""
-        said = UNKNOWN.format(uids=", ".join(unknown[:TOLD]) + more)
+        said = UNKNOWN.format(uids=listed(unknown, TOLD))
         raise ValidationError({"device_uids": said}, "unknown")
     if not found:
         (chosen_by,) = target

@@ -3,14 +3,15 @@
 from typing import Any
 
 from django.conf import settings
+from django.utils.translation import gettext_lazy as _
 
 from devices.models import BrokerChange, Credential, Device
 from devices.mqtt import rights, topics
 
-OPEN = "The broker admits everybody: MQTT__ACCESS is open, and nobody is asked for a credential."
-DISABLED = "{uid} is disabled. It is admitted as soon as it is enabled."
-NO_CREDENTIAL = "It has no credential in force. Give it a new one."
-TOLD_SOON = "The broker is told within a moment. Until then it knows what was before."
+OPEN = _("The broker admits everybody: MQTT__ACCESS is open, and nobody is asked for a credential.")
+DISABLED = _("{uid} is disabled. It is admitted as soon as it is enabled.")
+NO_CREDENTIAL = _("It has no credential in force. Give it a new one.")
+TOLD_SOON = _("The broker is told within a moment. Until then it knows what was before.")
 
 
 def topics_of(device: Device) -> dict[str, str]:
@@ -22,11 +23,11 @@ def topics_of(device: Device) -> dict[str, str]:
 def notice_of(device: Device) -> str | None:
     """What whoever has a new credential for the device has to know, if there is anything."""
     if settings.MQTT_ACCESS == "open":
-        return OPEN
+        return str(OPEN)
     if not device.is_enabled:
         return DISABLED.format(uid=device)
     if settings.MQTT_ACCESS == "mosquitto":
-        return TOLD_SOON
+        return str(TOLD_SOON)
     return None
 
 
@@ -62,10 +63,10 @@ def reason_of(device: Device, *, has_credential: bool) -> str | None:
     `has_credential`: one in force.
     """
     if settings.MQTT_ACCESS == "open":
-        return OPEN
+        return str(OPEN)
     if not device.is_enabled:
         return DISABLED.format(uid=device)
-    return None if has_credential else NO_CREDENTIAL
+    return None if has_credential else str(NO_CREDENTIAL)
 
 
 def _names(device: Device, newest: Credential | None) -> list[tuple[str, str]]:

@@ -5,24 +5,26 @@ from collections.abc import Collection, Iterator
 from typing import Any
 
 from django.http import HttpResponse
+from django.utils.translation import gettext_lazy as _
 from rest_framework.exceptions import ValidationError
 from rest_framework.status import HTTP_201_CREATED
 
 from accounts.files import csv_text
 from accounts.models import Tenant
+from accounts.words import number
 from devices.bulk.files import MOST_ROWS, Table, with_apostrophe, without_apostrophe
 from devices.credentials.issuing import Issued
 from devices.models import Device, DeviceQuerySet
 
 COLUMNS = ["device_uid", "username", "client_id", "token", "expires_at", "topic_prefix"]
-TOO_MANY = f"These are more than {MOST_ROWS:,} devices. Choose fewer at a time, as by labels."
+TOO_MANY = _("These are more than {most} devices. Choose fewer at a time, as by labels.")
 
 
 def chosen(devices: DeviceQuerySet) -> list[Device]:
     """The devices, if they are no more than one file may hold."""
     found = list(devices.only("device_uid", "tenant_id").order_by("pk")[: MOST_ROWS + 1])
     if len(found) > MOST_ROWS:
-        raise ValidationError(TOO_MANY, "too_many")
+        raise ValidationError(TOO_MANY.format(most=number(MOST_ROWS)), "too_many")
     return found
 
 

@@ -13,10 +13,13 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
 from rest_framework.exceptions import ValidationError
 
 from accounts.conflicts import Conflict
 from accounts.models import User
+from accounts.words import number
 from devices.credentials.tokens import digest_of, new_token
 from devices.daemon.services import reserved
 from devices.models import BrokerChange, Credential, CredentialQuerySet, Device, Origin
@@ -24,23 +27,23 @@ from devices.models import BrokerChange, Credential, CredentialQuerySet, Device,
 THROUGH: Any = Credential.gateway_for.through
 AT_ONCE = timedelta(0)
 LONGEST_OVERLAP = timedelta(days=30)
-RESERVED = "{uid} is a client id of the platform itself. Give the device another uid."
-ONE_TOKEN = (
+RESERVED = _("{uid} is a client id of the platform itself. Give the device another uid.")
+ONE_TOKEN = _(
     "Mosquitto keeps one token a device: the old one ends as soon as there is a new one. Leave "
     "“overlap” out."
 )
-TOO_LONG = f"An old token lives on for {LONGEST_OVERLAP.days} days at most."
-OTHER_TENANT = "A gateway speaks for devices of its own tenant; these are none: {uids}."
-ITSELF = "The device speaks for itself anyway. Leave it out."
+TOO_LONG = _("An old token lives on for {days} days at most.")
+OTHER_TENANT = _("A gateway speaks for devices of its own tenant; these are none: {uids}.")
+ITSELF = _("The device speaks for itself anyway. Leave it out.")
 MOST_FURTHER = {"mosquitto": 500}
 """Devices that one gateway speaks for: with names of 128 characters each is 1.7 kB in the message
 with its rights, which is all of 1 MiB that Mosquitto takes at once."""
 MOST_FURTHER_ELSEWHERE = 5_000
-TOO_MANY = (
-    "A gateway speaks for up to {most:,} devices, and these are {count:,}. Divide them between "
+TOO_MANY = _(
+    "A gateway speaks for up to {most} devices, and these are {count}. Divide them between "
     "several gateways."
 )
-ENDED = "This credential has ended. Make the device a new one, which may speak for others too."
+ENDED = _("This credential has ended. Make the device a new one, which may speak for others too.")
 
 
 class Issued(NamedTuple):
@@ -170,7 +173,7 @@ def _check(devices: Collection[Device], terms: Terms) -> None:
     if terms.overlap and settings.MQTT_ACCESS == "mosquitto":
         raise fault("overlap", ONE_TOKEN, "one_token")
     if terms.overlap > LONGEST_OVERLAP:
-        raise fault("overlap", TOO_LONG, "too_long")
+        raise fault("overlap", TOO_LONG.format(days=LONGEST_OVERLAP.days), "too_long")
 
 
 def _check_further(device: Device, further: Collection[Device]) -> None:
@@ -181,11 +184,11 @@ def _check_further(device: Device, further: Collection[Device]) -> None:
         raise fault("gateway_for", ITSELF, "itself")
     most = MOST_FURTHER.get(settings.MQTT_ACCESS, MOST_FURTHER_ELSEWHERE)
     if len(further) > most:
-        said = TOO_MANY.format(most=most, count=len(further))
+        said = TOO_MANY.format(most=number(most), count=number(len(further)))
         raise fault("gateway_for", said, "too_many")
 
 
-def fault(field: str, said: str, code: str) -> ValidationError:
+def fault(field: str, said: str | Promise, code: str) -> ValidationError:
     return ValidationError({field: said}, code)
 
 

@@ -9,8 +9,10 @@ from typing import Any
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.contenttypes.models import ContentType
 from django.db import connection, transaction
+from django.utils.translation import gettext_noop as _
 
 from accounts.models import User
+from accounts.words import sentence
 from devices.credentials.issuing import ORDINARY, Given, Issued, Terms, issue, revoke, speak_for
 from devices.models import Credential, Device, Origin
 
@@ -23,9 +25,12 @@ SELECT statement_timestamp(), id::text, device_uid, %(flag)s, %(said)s, %(type)s
 FROM devices_device WHERE id = ANY(%(devices)s) ORDER BY id
 """
 NEW = {
-    Origin.ISSUED: "New credential.",
-    Origin.IMPORTED: "A token that it has already was made its credential.",
+    Origin.ISSUED: sentence(_("New credential.")),
+    Origin.IMPORTED: sentence(_("A token that it has already was made its credential.")),
 }
+WAS_REVOKED = sentence(_("Credential {number} revoked."))
+NOW_SPEAKS_FOR = sentence(_("Credential {number} now speaks for {uids}."))
+ALONE = sentence(_("the device alone"))
 UIDS_SAID = 20
 
 
@@ -55,7 +60,7 @@ def revoke_and_record(credential: Credential, by: User) -> bool:
     """End a credential at once; false if it had ended already."""
     is_ended = bool(revoke(Credential.objects.filter(pk=credential.pk)))
     if is_ended:
-        said = f"Credential {credential.pk} revoked."
+        said = WAS_REVOKED.format(number=credential.pk)
         LogEntry.objects.log_actions(by.pk, [credential.device], CHANGE, said)
     return is_ended
 
@@ -65,7 +70,7 @@ def speak_for_and_record(credential: Credential, devices: Collection[Device], by
     """As `speak_for`, which see."""
     is_changed = speak_for(credential, devices)
     if is_changed:
-        said = f"Credential {credential.pk} now speaks for {_listed(devices)}."
+        said = NOW_SPEAKS_FOR.format(number=credential.pk, uids=_listed(devices))
         LogEntry.objects.log_actions(by.pk, [credential.device], CHANGE, said)
     return is_changed
 
@@ -74,4 +79,4 @@ def _listed(devices: Collection[Device]) -> str:
     uids = sorted(device.device_uid for device in devices)
     hidden = len(uids[UIDS_SAID:])
     more = f" and {hidden} more" if hidden else ""
-    return ", ".join(uids[:UIDS_SAID]) + more or "the device alone"
+    return ", ".join(uids[:UIDS_SAID]) + more or ALONE

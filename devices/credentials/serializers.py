@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 from drf_spectacular.utils import OpenApiExample, extend_schema_field, extend_schema_serializer
 from rest_framework import serializers
 
@@ -23,8 +24,8 @@ from devices.mqtt.rights import Action
 from devices.mqtt.topics import KINDS
 
 MOST_FURTHER = 1_000
-PAST = "This is past. Name a moment to come, or leave it out."
-NOT_FURTHER = "There are no such devices: {uids}. Correct them, or leave them out."
+PAST = _("This is past. Name a moment to come, or leave it out.")
+NOT_FURTHER = _("There are no such devices: {uids}. Correct them, or leave them out.")
 TOKEN = "[!-~]{32,128}"
 NOT_A_TOKEN = (
     "A token has 32 to 128 characters: letters, digits and signs of ASCII, without spaces."

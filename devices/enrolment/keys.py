@@ -6,24 +6,25 @@ from typing import Any, NamedTuple
 from django.contrib.admin.models import ADDITION, CHANGE
 from django.db import models, transaction
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 from accounts.history import record
 from accounts.models import User
 from devices.credentials.tokens import digest_of, new_token
 from devices.models import EnrolmentKey
 
-IN_THE_PAST = "Choose a time that is still to come. To end a key, revoke it."
-WAS_REVOKED = "It was revoked, which cannot be undone; make a new one. Its name can be changed."
-FEWER_THAN_CAME = "{uses} devices have enrolled with it. Choose at least as many."
+IN_THE_PAST = _("Choose a time that is still to come. To end a key, revoke it.")
+WAS_REVOKED = _("It was revoked, which cannot be undone; make a new one. Its name can be changed.")
+FEWER_THAN_CAME = _("{uses} devices have enrolled with it. Choose at least as many.")
 
 
 class KeyState(models.TextChoices):
     """What a key is good for. One that is used up still is for the devices that it brought."""
 
-    USABLE = "usable", "Usable"
-    USED_UP = "used_up", "Used up"
-    EXPIRED = "expired", "Expired"
-    REVOKED = "revoked", "Revoked"
+    USABLE = "usable", _("Usable")
+    USED_UP = "used_up", _("Used up")
+    EXPIRED = "expired", _("Expired")
+    REVOKED = "revoked", _("Revoked")
 
 
 class Made(NamedTuple):

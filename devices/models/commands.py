@@ -34,10 +34,10 @@ class CommandStatus(models.TextChoices):
 class ReplyStatus(models.TextChoices):
     """What a device says about a command."""
 
-    ACCEPTED = "accepted", _("Accepted")
-    PROGRESS = "progress", _("Progress")
-    OK = "ok", _("Ok")
-    ERROR = "error", _("Error")
+    ACCEPTED = "accepted"
+    PROGRESS = "progress"
+    OK = "ok"
+    ERROR = "error"
 
 
 UNHEARD = (CommandStatus.QUEUED, CommandStatus.SENT)

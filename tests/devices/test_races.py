@@ -160,7 +160,7 @@ def test_the_console_says_so_as_well(cast, monkeypatch):
         f"{CONSOLE}/device/import/", {"file": file, "import": "1"}
     )
     assert answer.status_code == 200
-    assert BUSY in answer.text
+    assert str(BUSY) in answer.text
 
 
 def in_console(user, page: str, **sent):

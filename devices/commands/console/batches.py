@@ -9,11 +9,14 @@ from django.db.models import F, Func, IntegerField, QuerySet
 from django.http import HttpRequest
 from django.template.loader import render_to_string
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext_lazy as _
 from unfold.contrib.filters.admin import RelatedDropdownFilter
 from unfold.decorators import display
 from unfold.views import ChangeList
 
 from accounts.admin import coloured, moment, person
+from accounts.words import in_language, listed, number
 from devices.commands.cancelling import cancel_batch
 from devices.commands.console.cancelling import CancellableAdmin, in_words
 from devices.commands.console.shown import in_a_row, pretty, status_label, when
@@ -30,12 +33,10 @@ def target_in_words(batch: CommandBatch, most: int) -> str:
     target = batch.target
     if labels := target.get("labels"):
         said = ", ".join(f"{key}={value}" for key, value in labels.items())
-        return f"Devices with the labels {said}"
+        return gettext("Devices with the labels {labels}").format(labels=said)
     if "device_uids" in target:
-        uids = target["device_uids"]
-        hidden = f" and {len(uids) - most:,} more" if len(uids) > most else ""
-        return ", ".join(uids[:most]) + hidden
-    return f"All devices of {batch.tenant}"
+        return listed(target["device_uids"], most)
+    return gettext("All devices of {tenant}").format(tenant=batch.tenant)
 
 
 @admin.register(CommandBatch)
@@ -47,12 +48,12 @@ class CommandBatchAdmin(CancellableAdmin):
     list_per_page = 20
     ordering = ["-created_at", "-id"]
     actions = None
-    nothing_yet = "An app sends a command to many devices by POST /commands of the API."
+    nothing_yet = _("An app sends a command to many devices by POST /commands of the API.")
     change_form_outer_before_template = "admin/devices/commandbatch/buttons.html"
     fieldsets = [
-        ("Status", {"fields": ["total", "counts", "cancelled"]}),
-        ("Command", {"fields": ["command", "params_text", "id", "who", "created", "expires"]}),
-        ("Devices", {"fields": ["tenant", "target_text", "skipped_table"]}),
+        (_("Status"), {"fields": ["total", "counts", "cancelled"]}),
+        (_("Command"), {"fields": ["command", "params_text", "id", "who", "created", "expires"]}),
+        (_("Devices"), {"fields": ["tenant", "target_text", "skipped_table"]}),
     ]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[CommandBatch]:
@@ -85,62 +86,67 @@ class CommandBatchAdmin(CancellableAdmin):
         self.log_change(request, what, f"Cancelled: {said}")
         self.message_user(request, said, SUCCESS if count else WARNING)
 
-    @display(description="command")
+    @display(description=_("command"))
     def command(self, batch: CommandBatch) -> str:
         return batch.cmd
 
-    @display(description="devices")
+    @display(description=_("devices"))
     def target_in_brief(self, batch: CommandBatch) -> str:
         return target_in_words(batch, UIDS_IN_LIST)
 
-    @display(description="chosen by")
+    @display(description=_("chosen by"))
     def target_text(self, batch: CommandBatch) -> str:
         return target_in_words(batch, UIDS_ON_PAGE)
 
-    @display(description="commands")
+    @display(description=_("commands"))
     def total(self, batch: Any) -> str:
-        return f"{batch.progress['total']:,}"
+        return number(batch.progress["total"])
 
-    @display(description="status")
+    @display(description=_("status"))
     def counts(self, batch: Any) -> SafeString:
         counts, late = batch.progress["counts"], batch.progress["late"]
         labels = [status_label(status, count) for status, count in counts.items() if count]
         if late:
-            labels.append(coloured(f"{late:,} late repl{'y' if late == 1 else 'ies'}", "warning"))
+            said = ngettext("{count} late reply", "{count} late replies", late)
+            labels.append(coloured(said.format(count=number(late)), "warning"))
         return in_a_row(labels)
 
-    @display(description="skipped")
+    @display(description=_("skipped"))
     def skipped_count(self, batch: Any) -> str:
-        return f"{batch.skipped_length:,}"
+        return number(batch.skipped_length)
 
-    @display(description="skipped")
+    @display(description=_("skipped"))
     def skipped_table(self, batch: Any) -> SafeString | None:
         if not batch.skipped:
             return None
         hidden = len(batch.skipped) - SKIPPED_SHOWN
-        context = {"rows": batch.skipped[:SKIPPED_SHOWN], "hidden": max(hidden, 0)}
+        rows = [
+            (each["device_uid"], in_language(each["reason"]))
+            for each in batch.skipped[:SKIPPED_SHOWN]
+        ]
+        context = {"rows": rows, "hidden": max(hidden, 0)}
         return render_to_string("admin/devices/commandbatch/skipped.html", context)
 
-    @display(description="who asked")
+    @display(description=_("who asked"))
     def who(self, batch: CommandBatch) -> str | None:
         return batch.issued_by.email if batch.issued_by else None
 
-    @display(description="params")
+    @display(description=_("params"))
     def params_text(self, batch: CommandBatch) -> SafeString:
         return pretty(batch.params)
 
-    @display(description="created")
+    @display(description=_("created"))
     def created_ago(self, batch: CommandBatch) -> str:
         return moment(batch.created_at)
 
-    @display(description="created")
+    @display(description=_("created"))
     def created(self, batch: CommandBatch) -> str | None:
         return when(batch.created_at)
 
-    @display(description="expires")
+    @display(description=_("expires"))
     def expires(self, batch: CommandBatch) -> str | None:
         return when(batch.expires_at)
 
-    @display(description="cancelled")
+    @display(description=_("cancelled"))
     def cancelled(self, batch: CommandBatch) -> str | None:
         return when(batch.cancelled_at)

@@ -11,15 +11,21 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import URLPattern, path
 from django.utils.decorators import method_decorator
+from django.utils.translation import gettext, gettext_noop, ngettext
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_POST
 
 from accounts.models import User
 from accounts.readonly import ReadOnlyAdmin
+from accounts.words import number, sentence
 from devices.commands.cancelling import cancel
 from devices.commands.console.shown import page_of
 from devices.models import UNHEARD, Command, CommandQuerySet, CommandStatus
 
-NOT_AGAIN = " What is out already is not published again."
+NOT_AGAIN = _("What is out already is not published again.")
+
+
+LOGGED = sentence(gettext_noop("Cancelled."))
 
 
 class CancellableAdmin(ReadOnlyAdmin):
@@ -75,7 +81,7 @@ def held_back(commands: CommandQuerySet) -> CommandQuerySet:
 def cancel_and_log(commands: CommandQuerySet, by: User) -> int:
     """Cancel those of `commands` that can be, each with an entry in its log; returns how many."""
     cancelled = Command.objects.filter(pk__in=cancel(commands, by)).only("cmd", "id")
-    LogEntry.objects.log_actions(by.pk, cancelled, CHANGE, "Cancelled.")
+    LogEntry.objects.log_actions(by.pk, cancelled, CHANGE, LOGGED)
     return len(cancelled)
 
 
@@ -89,17 +95,29 @@ def in_words(cancelled: int, commands: CommandQuerySet, missing: int = 0) -> str
         held=Count("pk", filter=Q(status=CommandStatus.QUEUED)),
         sent=Count("pk", filter=Q(status__in=[CommandStatus.SENT, CommandStatus.ACKNOWLEDGED])),
     )
-    ended = counts["all"] - counts["held"] - counts["sent"] - cancelled
+    sent, held = counts["sent"], counts["held"]
+    ended = counts["all"] - held - sent - cancelled
     parts = [
-        f"{cancelled:,} cancelled",
-        *_some(counts["sent"], "was already sent", "were already sent"),
-        *_some(counts["held"], "is on its way to the broker", "are on their way to the broker"),
-        *_some(ended, "had ended before", "had ended before"),
-        *_some(missing, "is not in this list any more", "are not in this list any more"),
+        (ngettext("{count} was already sent", "{count} were already sent", sent), sent),
+        (
+            ngettext(
+                "{count} is on its way to the broker",
+                "{count} are on their way to the broker",
+                held,
+            ),
+            held,
+        ),
+        (ngettext("{count} had ended before", "{count} had ended before", ended), ended),
+        (
+            ngettext(
+                "{count} is not in this list any more",
+                "{count} are not in this list any more",
+                missing,
+            ),
+            missing,
+        ),
     ]
-    is_any_out = counts["sent"] or counts["held"]
-    return "; ".join(parts) + "." + (NOT_AGAIN if is_any_out else "")
-
-
-def _some(count: int, one: str, many: str) -> list[str]:
-    return [f"{count:,} {one if count == 1 else many}"] if count > 0 else []
+    first = gettext("{count} cancelled").format(count=number(cancelled))
+    others = [text.format(count=number(count)) for text, count in parts if count > 0]
+    said = "; ".join([first, *others]) + "."
+    return f"{said} {NOT_AGAIN}" if sent or held else said

@@ -15,6 +15,8 @@ from django.template.loader import render_to_string
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
+from django.utils.translation import gettext, pgettext_lazy
+from django.utils.translation import gettext_lazy as _
 from unfold.contrib.filters.admin import (
     ChoicesDropdownFilter,
     RadioFilter,
@@ -25,6 +27,7 @@ from unfold.views import ChangeList
 
 from accounts.admin import exact, moment, person
 from accounts.readonly import FixedOrderChangeList, TimeRangeFilter
+from accounts.words import in_language
 from devices.commands.cancelling import AGAIN, why_not
 from devices.commands.console.cancelling import CancellableAdmin, cancel_and_log, in_words
 from devices.commands.console.shown import (
@@ -32,6 +35,7 @@ from devices.commands.console.shown import (
     in_brief,
     late_label,
     link,
+    named_link,
     once,
     page_of,
     pretty,
@@ -68,7 +72,7 @@ def in_a_table(commands: QuerySet[Any]) -> QuerySet[Any]:
 
 
 def why_in_brief(command: Any) -> str:
-    return Truncator(command.why or "").chars(LONGEST_WHY)
+    return Truncator(in_language(command.why or "")).chars(LONGEST_WHY)
 
 
 def whole(number: int) -> Any:
@@ -87,7 +91,7 @@ def steps_of(command: Any) -> list[tuple[SafeString, str, str, str]]:
     for step in reversed(command.last_steps):
         label = late_label() if has_ended else status_label(step["status"])
         at = exact(datetime.fromisoformat(step["at"]))
-        steps.append((label, at, step["by"], step["detail"]))
+        steps.append((label, at, step["by"], in_language(step["detail"])))
         has_ended = step["status"] in ENDED
     return steps[-STEPS_SHOWN:]
 
@@ -132,18 +136,21 @@ class PartFilter(admin.SimpleListFilter):
 
 
 class DeviceFilter(PartFilter):
-    title = parameter_name = "device"
+    title = _("device")
+    parameter_name = "device"
 
 
 class BatchFilter(PartFilter):
-    title = parameter_name = "batch"
+    title = _("batch")
+    parameter_name = "batch"
 
 
 class OpenFilter(RadioFilter):
-    title = parameter_name = "open"
+    title = pgettext_lazy("commands", "open")
+    parameter_name = "open"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("true", "Yes"), ("false", "No")]
+        return [("true", gettext("Yes")), ("false", gettext("No"))]
 
     def queryset(self, request: HttpRequest, queryset: CommandQuerySet) -> CommandQuerySet:
         if self.value() == "true":
@@ -175,21 +182,21 @@ class CommandAdmin(CancellableAdmin):
     list_select_related = ["device", "tenant", "issued_by"]
     list_before_template = "admin/devices/command/part.html"
     search_fields = ["device__device_uid", "id"]
-    search_help_text = "UID of a device or id of a command"
+    search_help_text = _("UID of a device or id of a command")
     ordering = ["-number"]
     list_per_page = 20
-    nothing_yet = "Send a command from the page of a device."
+    nothing_yet = _("Send a command from the page of a device.")
     actions = ["cancel_selected"]
     change_form_outer_before_template = "admin/devices/command/buttons.html"
     fieldsets = [
-        ("Status", {"fields": ["state", "why_not_further", "history"]}),
+        (_("Status"), {"fields": ["state", "why_not_further", "history"]}),
         (
-            "Command",
+            _("Command"),
             {"fields": ["to", "tenant", "command", "params_text", "id", "asked_by", "batch_link"]},
         ),
-        ("Reply", {"fields": ["reply_text", "result_text", "error"]}),
+        (_("Reply"), {"fields": ["reply_text", "result_text", "error"]}),
         (
-            "Times",
+            _("Times"),
             {"fields": ["created", "expires", "claimed", "sent", "acknowledged", "finished"]},
         ),
     ]
@@ -209,9 +216,13 @@ class CommandAdmin(CancellableAdmin):
     ) -> HttpResponse:
         devices = Device.objects.visible_to(person(request))
         batches = CommandBatch.objects.visible_to(person(request)).defer("target", "skipped")
+        device = found(devices, request.GET.get("device"))
+        batch = found(batches, request.GET.get("batch"))
         context = {
-            "device": found(devices, request.GET.get("device")),
-            "batch": found(batches, request.GET.get("batch")),
+            "device": device,
+            "device_link": device and named_link(device),
+            "batch": batch,
+            "batch_link": batch and link(batch),
         }
         return super().changelist_view(request, {**context, **(extra_context or {})})
 
@@ -238,12 +249,12 @@ class CommandAdmin(CancellableAdmin):
 
     def cancel_one(self, request: HttpRequest, what: Command) -> None:
         if cancel_and_log(self.commands_of(what), person(request)):
-            messages.success(request, "Cancelled. The device will not get it.")
+            messages.success(request, gettext("Cancelled. The device will not get it."))
         else:
             what.refresh_from_db()
-            messages.error(request, f"Not cancelled. {why_not(what)}")
+            messages.error(request, f"{gettext('Not cancelled.')} {why_not(what)}")
 
-    @action(description="Cancel", permissions=["cancel"])
+    @action(description=_("Cancel"), permissions=["cancel"])
     def cancel_selected(self, request: HttpRequest, queryset: CommandQuerySet) -> None:
         # By key: what is cancelled need not be in the list any more, as it is filtered.
         numbers = list(queryset.order_by().values_list("pk", flat=True))
@@ -254,97 +265,97 @@ class CommandAdmin(CancellableAdmin):
         said = in_words(count, commands, missing=chosen - len(numbers))
         self.message_user(request, said, messages.SUCCESS if is_all else messages.WARNING)
 
-    @display(description="command")
+    @display(description=_("command"))
     def command(self, command: Command) -> str:
         return command.cmd
 
-    @display(description="device")
+    @display(description=_("device"))
     def to(self, command: Command) -> SafeString:
         return link(command.device)
 
-    @display(description="params")
+    @display(description=_("params"))
     def params_in_brief(self, command: Command) -> str | None:
         return in_brief(command.params) or None
 
-    @display(description="status")
+    @display(description=_("status"))
     def status_label(self, command: Command) -> SafeString:
         return status_of(command)
 
-    @display(description="why")
+    @display(description=_("why"))
     def why(self, command: Any) -> str | None:
         return why_in_brief(command) or None
 
-    @display(description="created")
+    @display(description=_("created"))
     def created_ago(self, command: Command) -> str:
         return moment(command.created_at)
 
-    @display(description="finished")
+    @display(description=_("finished"))
     def finished_ago(self, command: Command) -> str | None:
         return moment(command.finished_at) if command.finished_at else None
 
-    @display(description="who asked")
+    @display(description=_("who asked"))
     def who(self, command: Command) -> str | None:
         return command.issued_by.email if command.issued_by else None
 
-    @display(description="who asked")
+    @display(description=_("who asked"))
     def asked_by(self, command: Any) -> str | None:
         # Of somebody at a terminal, and of who has no account any more, the first step knows.
         is_cut = len(command.last_steps) > STEPS_SHOWN
         first = None if is_cut or not command.last_steps else command.last_steps[-1]["by"]
         return self.who(command) or first or None
 
-    @display(description="status")
+    @display(description=_("status"))
     def state(self, command: Command) -> SafeString:
         again = AGAIN if command.withdrawn_at and not command.finished_at else ""
         meaning = f"{meaning_of(command)} {again}"
         return format_html('{}<p class="mt-2">{}</p>', status_of(command), meaning)
 
-    @display(description="why")
+    @display(description=_("why"))
     def why_not_further(self, command: Any) -> str | None:
-        return command.why
+        return in_language(command.why or "") or None
 
-    @display(description="history")
+    @display(description=_("history"))
     def history(self, command: Any) -> SafeString:
         is_cut = len(command.last_steps) > STEPS_SHOWN
         context = {"steps": steps_of(command), "is_cut": is_cut}
         return render_to_string("admin/devices/command/history.html", context)
 
-    @display(description="reply")
+    @display(description=_("reply"))
     def reply_text(self, command: Command) -> str | None:
         return command.reply or None
 
-    @display(description="params")
+    @display(description=_("params"))
     def params_text(self, command: Command) -> SafeString:
         return pretty(command.params)
 
-    @display(description="result")
+    @display(description=_("result"))
     def result_text(self, command: Command) -> SafeString | None:
         return None if command.result is None else pretty(command.result)
 
-    @display(description="batch")
+    @display(description=_("batch"))
     def batch_link(self, command: Command) -> SafeString | None:
         return link(command.batch) if command.batch else None
 
-    @display(description="created")
+    @display(description=_("created"))
     def created(self, command: Command) -> str | None:
         return when(command.created_at)
 
-    @display(description="expires")
+    @display(description=_("expires"))
     def expires(self, command: Command) -> str | None:
         return when(command.expires_at)
 
-    @display(description="taken by a dispatcher")
+    @display(description=_("taken by a dispatcher"))
     def claimed(self, command: Command) -> str | None:
         return when(command.claimed_at)
 
-    @display(description="sent")
+    @display(description=_("sent"))
     def sent(self, command: Command) -> str | None:
         return when(command.sent_at)
 
-    @display(description="acknowledged")
+    @display(description=_("acknowledged"))
     def acknowledged(self, command: Command) -> str | None:
         return when(command.acknowledged_at)
 
-    @display(description="finished")
+    @display(description=_("finished"))
     def finished(self, command: Command) -> str | None:
         return when(command.finished_at)

@@ -9,6 +9,8 @@ from django.contrib import messages
 from django.http import HttpResponse
 from django.shortcuts import redirect
 from django.urls import URLPattern, path
+from django.utils.translation import gettext, gettext_noop
+from django.utils.translation import gettext_lazy as _
 from django.views.generic import FormView
 from rest_framework.exceptions import APIException
 from unfold.widgets import (
@@ -19,6 +21,7 @@ from unfold.widgets import (
 )
 
 from accounts.admin import person
+from accounts.words import in_language, sentence
 from devices.commands.console.pages import DevicePage
 from devices.commands.console.shown import page_of
 from devices.commands.sending import DISABLED, LIFE, LONGEST_LIFE, KeyReused, Order, send
@@ -26,36 +29,40 @@ from devices.models import Command
 from devices.validation import read_json, validate_cmd, validate_params
 
 HOUR = 3600
-UNITS = [(HOUR, "hours"), (60, "minutes"), (1, "seconds")]
-SENT_ANOTHER = (
+UNITS = [(HOUR, _("hours")), (60, _("minutes")), (1, _("seconds"))]
+SENT_ANOTHER = _(
     "This page has sent another command already. Press the button once more to send this one too."
 )
-SENT_BEFORE = "This command was sent before. Nothing was sent twice."
+SENT_BEFORE = _("This command was sent before. Nothing was sent twice.")
+SENT = sentence(gettext_noop("Sent."))
 
 
 class SendForm(forms.Form):
     """A command, and a `key` by which a form that comes twice is known."""
 
     cmd = forms.CharField(
-        label="Command",
+        label=_("Command"),
         max_length=Command._meta.get_field("cmd").max_length,
         validators=[validate_cmd],
         widget=UnfoldAdminTextInputWidget({"autocapitalize": "off"}),
-        help_text="A word that the device knows, for example reboot.",
+        help_text=_("A word that the device knows, for example reboot."),
     )
     params = forms.CharField(
+        label=_("Params"),
         required=False,
         widget=UnfoldAdminTextareaWidget({"rows": 4, "spellcheck": "false"}),
-        help_text='An object of JSON such as {"delay": 5}. Leave it empty if there are none.',
+        help_text=_('An object of JSON such as {"delay": 5}. Leave it empty if there are none.'),
     )
     life = forms.IntegerField(
-        label="Expires after",
+        label=_("Expires after"),
         min_value=1,
         initial=int(LIFE.total_seconds()) // HOUR,
         widget=UnfoldAdminIntegerFieldWidget,
-        help_text="A device that comes back later does not get it any more.",
+        help_text=_("A device that comes back later does not get it any more."),
     )
-    unit = forms.TypedChoiceField(coerce=int, choices=UNITS, widget=UnfoldAdminSelectWidget)
+    unit = forms.TypedChoiceField(
+        label=_("Unit"), coerce=int, choices=UNITS, widget=UnfoldAdminSelectWidget
+    )
     key = forms.UUIDField(widget=forms.HiddenInput)
 
     def clean_params(self) -> Any:
@@ -66,7 +73,8 @@ class SendForm(forms.Form):
     def clean(self) -> None:
         life, unit = self.cleaned_data.get("life"), self.cleaned_data.get("unit")
         if life and unit and life * unit > LONGEST_LIFE.total_seconds():
-            self.add_error("life", f"Choose at most {LONGEST_LIFE.days} days.")
+            said = gettext("Choose at most {count} days.")
+            self.add_error("life", said.format(count=LONGEST_LIFE.days))
 
     def order(self) -> Order:
         asked = self.cleaned_data
@@ -86,7 +94,7 @@ def refuse(form: forms.Form, detail: Any) -> None:
 class SendPage(DevicePage, FormView):
     """A form, which is sent once however often it comes."""
 
-    title = "Send a command"
+    title = _("Send a command")
     template_name = "admin/devices/device/send.html"
     permission_required = "devices.add_command"
     form_class = SendForm
@@ -109,14 +117,15 @@ class SendPage(DevicePage, FormView):
 
     def _sent(self, command: Command, is_new: bool) -> HttpResponse:
         if is_new:
-            self.model_admin.log_addition(self.request, command, "Sent.")
-            messages.success(self.request, f"“{command.cmd}” is queued for {self.device}.")
+            self.model_admin.log_addition(self.request, command, SENT)
+            said = gettext("“{cmd}” is queued for {device}.")
+            messages.success(self.request, said.format(cmd=command.cmd, device=self.device))
         else:
             messages.info(self.request, SENT_BEFORE)
         return redirect(page_of(command))
 
     def get_context_data(self, **context: Any) -> dict[str, Any]:
-        obstacle = "" if self.device.is_enabled else DISABLED.format(uid=self.device)
+        obstacle = "" if self.device.is_enabled else in_language(DISABLED.format(uid=self.device))
         return {**super().get_context_data(**context), "obstacle": obstacle}
 
 

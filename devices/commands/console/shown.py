@@ -14,9 +14,11 @@ from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
+from django.utils.translation import gettext
 
 from accounts.admin import coloured, exact
-from devices.models import CommandStatus
+from accounts.words import number
+from devices.models import CommandStatus, Device
 
 COLOURS = {
     CommandStatus.SENT: "info",
@@ -40,12 +42,20 @@ def link(what: Model) -> SafeString:
     return format_html(LINK, page_of(what), what)
 
 
+def named_link(device: Device) -> SafeString:
+    """A link that has the name of a device too, where it says more than the uid."""
+    if device.name in ("", device.device_uid):
+        return link(device)
+    return format_html("{} ({})", link(device), device.name)
+
+
 def found(rows: QuerySet[Any], key: str | None) -> Any:
     """The row that a parameter of an address names, if it is given."""
     try:
         return rows.get(pk=key) if key else None
     except (rows.model.DoesNotExist, ValueError, ValidationError) as error:
-        raise Http404(f"There is no such {rows.model._meta.verbose_name}.") from error
+        said = gettext("There is no such {what}.").format(what=rows.model._meta.verbose_name)
+        raise Http404(said) from error
 
 
 def once(what: Any, name: str, rows: QuerySet[Any]) -> list[Any]:
@@ -75,7 +85,7 @@ def pretty(value: Any) -> SafeString:
 
 def status_label(status: str, count: int | None = None) -> SafeString:
     known = CommandStatus(status)
-    text = known.label if count is None else f"{count:,} {known.label.lower()}"
+    text = str(known.label) if count is None else f"{number(count)} {known.label.lower()}"
     return coloured(text, COLOURS.get(known, ""))
 
 
@@ -88,7 +98,7 @@ def status_of(command: Any) -> SafeString:
 
 
 def late_label() -> SafeString:
-    return coloured("late reply", "warning")
+    return coloured(gettext("late reply"), "warning")
 
 
 def in_a_row(labels: Iterable[SafeString]) -> SafeString:

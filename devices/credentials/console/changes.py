@@ -5,11 +5,13 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
 from unfold.contrib.filters.admin import RelatedDropdownFilter
 from unfold.decorators import display
 
 from accounts.admin import moment
 from accounts.readonly import ReadOnlyAdmin
+from accounts.words import in_language
 from devices.commands.console.shown import when
 from devices.models import BrokerChange
 
@@ -22,7 +24,7 @@ class BrokerChangeAdmin(ReadOnlyAdmin):
     search_fields = ["=device_uid"]
     ordering = ["-attempts", "device_uid"]
     actions = None
-    nothing_yet = "The broker knows all that there is to know."
+    nothing_yet = _("The broker knows all that there is to know.")
     # Never the token, which is there in plain text.
     fieldsets = [
         (None, {"fields": ["device_uid", "tenant", "since", "attempts", "due", "why"]}),
@@ -31,22 +33,22 @@ class BrokerChangeAdmin(ReadOnlyAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return super().get_queryset(request).defer("token")
 
-    @display(description="waiting since")
+    @display(description=_("waiting since"))
     def noted(self, change: BrokerChange) -> str:
         return moment(change.noted_at)
 
-    @display(description="next attempt")
+    @display(description=_("next attempt"))
     def next_attempt(self, change: BrokerChange) -> str:
         return moment(change.due_at)
 
-    @display(description="waiting since")
+    @display(description=_("waiting since"))
     def since(self, change: BrokerChange) -> str | None:
         return when(change.noted_at)
 
-    @display(description="next attempt")
+    @display(description=_("next attempt"))
     def due(self, change: BrokerChange) -> str | None:
         return when(change.due_at)
 
-    @display(description="what went wrong")
+    @display(description=_("what went wrong"))
     def why(self, change: BrokerChange) -> str | None:
-        return change.error or None
+        return in_language(change.error) or None

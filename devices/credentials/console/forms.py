@@ -8,6 +8,7 @@ from typing import Any
 
 from django import forms
 from django.conf import settings
+from django.utils.translation import gettext_lazy as _
 from rest_framework.exceptions import ValidationError
 from unfold.widgets import (
     UnfoldAdminIntegerFieldWidget,
@@ -42,19 +43,21 @@ class TermsForm(forms.Form):
     """What holds for new credentials."""
 
     expires_at = forms.DateTimeField(
-        label="Ends (UTC)",
+        label=_("Ends (UTC)"),
         required=False,
         widget=MomentInput,
-        help_text="Leave it empty for one that does not end.",
+        help_text=_("Leave it empty for one that does not end."),
     )
     overlap = forms.IntegerField(
-        label="Those so far end after (hours)",
+        label=_("Those so far end after (hours)"),
         required=False,
         initial=0,
         min_value=0,
         max_value=LONGEST_OVERLAP // HOUR,
         widget=UnfoldAdminIntegerFieldWidget,
-        help_text="0: at once. A device that is given the new token over the air needs some time.",
+        help_text=_(
+            "0: at once. A device that is given the new token over the air needs some time."
+        ),
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -78,10 +81,13 @@ class FurtherForm(forms.Form):
     """Whom a credential speaks for; `by` is who asks."""
 
     gateway_for = forms.CharField(
+        label=_("Gateway for"),
         required=False,
         widget=UnfoldAdminTextareaWidget({"rows": 3, "spellcheck": "false"}),
-        help_text="UIDs of further devices of its tenant, if this one speaks for them over its own "
-        "connection. One a line, or with commas.",
+        help_text=_(
+            "UIDs of further devices of its tenant, if this one speaks for them over its own "
+            "connection. One a line, or with commas."
+        ),
     )
 
     def __init__(self, *args: Any, by: User, **kwargs: Any) -> None:
@@ -109,5 +115,5 @@ class ManyForm(TermsForm):
     def clean_keys(self) -> list[int]:
         keys = self.cleaned_data["keys"]
         if not KEYS.fullmatch(keys):
-            raise forms.ValidationError("Choose the devices in the list.")
+            raise forms.ValidationError(_("Choose the devices in the list."))
         return [int(key) for key in keys.split(",")]

@@ -4,6 +4,7 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.utils.translation import gettext_lazy as _
 from django.views.generic import FormView
 from rest_framework.exceptions import APIException
 from unfold.views import UnfoldModelAdminViewMixin
@@ -16,13 +17,13 @@ from devices.credentials.recorded import issue_and_record
 from devices.models import Credential, Device, DeviceQuerySet
 
 UIDS_SHOWN = 20
-GONE = "Some of these devices are not there any more. Choose them again in the list."
+GONE = _("Some of these devices are not there any more. Choose them again in the list.")
 
 
 class ManyPage(UnfoldModelAdminViewMixin, FormView):
     """Which devices it is about, what holds, and a button whose answer is the file."""
 
-    title = "New credentials"
+    title = _("New credentials")
     template_name = "admin/devices/credential/many.html"
     permission_required = "devices.add_credential"
     form_class = ManyForm

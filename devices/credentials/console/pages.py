@@ -7,6 +7,8 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import URLPattern, path
 from django.utils.functional import cached_property
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 from django.views.generic import FormView, TemplateView
 from rest_framework.exceptions import APIException
 
@@ -25,15 +27,15 @@ from devices.credentials.recorded import (
 )
 from devices.models import Credential
 
-GONE = "Somebody deleted the device meanwhile."
-CHANGED = "Changed. The token stays the same."
-UNCHANGED = "It speaks for these already. Nothing was changed."
+GONE = _("Somebody deleted the device meanwhile.")
+CHANGED = _("Changed. The token stays the same.")
+UNCHANGED = _("It speaks for these already. Nothing was changed.")
 
 
 class NewPage(DevicePage, FormView):
     """A form, and the token as the answer to it: on no other page, and kept by nobody."""
 
-    title = "New credential"
+    title = _("New credential")
     template_name = "admin/devices/credential/new.html"
     permission_required = "devices.add_credential"
     form_class = NewForm
@@ -87,7 +89,7 @@ class CredentialPage(DevicePage):
 class FurtherPage(CredentialPage, FormView):
     """A form of whom a credential speaks for."""
 
-    title = "Change what it speaks for"
+    title = _("Change what it speaks for")
     template_name = "admin/devices/credential/further.html"
     form_class = FurtherForm
 
@@ -111,14 +113,15 @@ class FurtherPage(CredentialPage, FormView):
 class RevokePage(CredentialPage, TemplateView):
     """What a credential is, and a button to end it."""
 
-    title = "Revoke a credential"
+    title = _("Revoke a credential")
     template_name = "admin/devices/credential/revoke.html"
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         if revoke_and_record(self.credential, person(request)):
-            messages.success(request, f"Revoked. {self.device} cannot connect with it any more.")
+            said = gettext("Revoked. {device} cannot connect with it any more.")
+            messages.success(request, said.format(device=self.device))
         else:
-            messages.info(request, "It had ended already.")
+            messages.info(request, gettext("It had ended already."))
         return redirect(page_of(self.device))
 
     def get_context_data(self, **context: Any) -> dict[str, Any]:

@@ -7,8 +7,10 @@ from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext
 
 from accounts.admin import coloured, moment
+from accounts.words import in_language
 from devices.commands.console.shown import once
 from devices.credentials.access import OPEN, reason_of
 from devices.models import BrokerChange, Credential, Device
@@ -26,12 +28,14 @@ def section(device: Device, *, may_change: bool) -> SafeString:
     found = once(device, "newest_credentials", newest)
     changes = BrokerChange.objects.filter(device_uid=device.device_uid).defer("token")
     reason = reason_of(device, has_credential=_is_provided(device, found))
+    change = next(iter(once(device, "broker_changes", changes)), None)
     context = {
         "reason": reason,
         "is_out": reason not in (None, OPEN),
         "rows": [row_of(credential, may_change) for credential in found[:SHOWN]],
         "is_cut": len(found) > SHOWN,
-        "change": next(iter(once(device, "broker_changes", changes)), None),
+        "change": change,
+        "error": change and in_language(change.error),
         "new": reverse("admin:devices_device_credential", args=[device.pk]) if may_change else "",
     }
     return render_to_string("admin/devices/credential/section.html", context)
@@ -66,8 +70,10 @@ def row_of(credential: Credential, may_change: bool) -> dict[str, Any]:
 def state_of(credential: Credential) -> SafeString:
     now = timezone.now()
     if credential.is_in_force(now):
-        return coloured("In force", "success")
+        return coloured(gettext("In force"), "success")
     # One whose time ran out counts as revoked at that moment (devices/brokers/changes.py).
     end = credential.expires_at
     is_expired = end and end <= (credential.revoked_at or now)
-    return coloured("Expired", "warning") if is_expired else coloured("Revoked", "")
+    if is_expired:
+        return coloured(gettext("Expired"), "warning")
+    return coloured(gettext("Revoked"), "")

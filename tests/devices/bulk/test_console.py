@@ -9,8 +9,8 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import DataError, transaction
 from django.db.models.expressions import RawSQL
 
-from devices.console.devices import DeviceAdmin
 from devices.bulk import console
+from devices.console.devices import DeviceAdmin
 from devices.models import TAKEN, Device
 from tests import cast as people
 
@@ -65,7 +65,7 @@ def test_rows_with_errors_are_shown_and_nothing_is_imported(cast, buttons):
     page = upload(cast.operator, f"{GOOD}a/b,x\nforeign-01,x\n", **buttons)
     assert "1 created, 1 updated, 2 with an error" in page.text
     assert "device_uid: Use 1 to 128 letters" in page.text
-    assert TAKEN in page.text
+    assert str(TAKEN) in page.text
     assert 'name="import"' not in page.text
     assert not Device.objects.filter(device_uid="new-1").exists()
 

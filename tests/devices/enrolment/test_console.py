@@ -99,7 +99,7 @@ def test_what_cannot_be_is_said_beside_the_field(world, field, value):
 def test_that_devices_cannot_enrol_yet_is_said_beforehand(world, settings, is_on):
     settings.ENROLMENT = is_on
     page = people.console(world.admin).get(ADD).text
-    assert (console.OFF in page) is not is_on
+    assert (str(console.OFF) in page) is not is_on
 
 
 def test_staff_have_to_name_a_tenant(world):
