@@ -13,7 +13,8 @@ SITE = "http://console.test/"
 """Without TLS, so that the browser has no clipboard for it."""
 SECRET = "3f1c0b7d"
 PAGES = {
-    "copy": f'<pre id="token">{SECRET}</pre><button data-copy="token">Copy the token</button>',
+    "copy": f'<pre id="token">{SECRET}</pre><button data-copy="token" data-copied="Copied" '
+    'data-selected="Selected: copy it yourself">Copy the token</button>',
     "once": '<form method="post" data-once><span data-once-said hidden>Sent.</span>'
     "<button type=submit>Save</button></form>",
 }

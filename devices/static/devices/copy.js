@@ -1,5 +1,5 @@
-// A button with data-copy copies the text of the element that it names; where a browser does not let
-// it, as without TLS, the text is selected.
+// A button with data-copy copies the text of the element that it names, and then says data-copied;
+// where a browser does not let it, as without TLS, the text is selected, and it says data-selected.
 "use strict";
 
 (() => {
@@ -7,10 +7,10 @@
     const source = document.getElementById(button.dataset.copy);
     try {
       await navigator.clipboard.writeText(source.textContent);
-      button.textContent = "Copied";
+      button.textContent = button.dataset.copied;
     } catch {
       getSelection().selectAllChildren(source);
-      button.textContent = "Selected: copy it with Ctrl+C or ⌘C";
+      button.textContent = button.dataset.selected;
     }
   }
 

@@ -112,12 +112,12 @@ def test_a_command_that_is_not_there_is_not_found(cast, object_id):
 
 
 def test_the_page_of_a_device_shows_its_newest_commands(cast):
-    commands = [people.command(cast.device, **FAILED) for _ in range(7)]
+    commands = [people.command(cast.device, **FAILED) for _ in range(12)]
     page = people.console(cast.viewer).get(device_page(cast.device)).text
     assert re.findall(rf"{COMMANDS}(\d+)/change/", page) == [
         str(command.pk) for command in commands[:1:-1]
     ]
-    assert page.count("Failed") == 5
+    assert page.count("Failed") == 10
     assert f"{COMMANDS}?device={cast.device.pk}" in page
 
 
@@ -125,9 +125,9 @@ def test_the_page_of_a_device_without_commands_says_so(cast):
     assert "None yet." in people.console(cast.viewer).get(device_page(cast.device)).text
 
 
-def test_the_newest_commands_of_a_device_are_one_statement_of_five_rows(cast):
+def test_the_newest_commands_of_a_device_are_one_statement_of_ten_rows(cast):
     for _ in range(7):
         people.command(cast.device)
     statements = queries_of(people.console(cast.operator), device_page(cast.device))
     (statement,) = [each for each in statements if "devices_command" in each]
-    assert "LIMIT 5" in statement
+    assert "LIMIT 10" in statement

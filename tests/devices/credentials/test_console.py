@@ -40,7 +40,7 @@ def gateway_page(credential) -> str:
 
 def section_of(device, user) -> str:
     page = people.console(user).get(page_of(device)).text
-    return page[page.index("Newest credentials") :]
+    return page[page.index('id="credentials"') :]
 
 
 def make(user, device, **fields):
@@ -61,7 +61,7 @@ def test_the_page_of_a_device_shows_its_credentials(cast):
     people.token(cast.device, cast.operator, expires_at=timezone.now() + HOUR * 48)
     Credential.objects.in_force().update(last_used_at=timezone.now() - HOUR)
     page = people.console(cast.operator).get(page_of(cast.device)).text
-    section = page[page.index("Newest credentials") :]
+    section = page[page.index('id="credentials"') :]
     for said in ("In force", "Revoked", "by operator@t0.example", "an hour ago"):
         assert said in section
     newest, former = Credential.objects.all()
@@ -81,7 +81,7 @@ def test_one_whose_time_is_over_has_expired_whoever_noticed_it(cast):
 
 def test_a_device_without_credentials_says_so_and_leads_to_a_new_one(cast):
     page = people.console(cast.operator).get(page_of(cast.device)).text
-    section = page[page.index("Newest credentials") :]
+    section = page[page.index('id="credentials"') :]
     assert "None yet." in section
     assert new_page(cast.device) in section
 
