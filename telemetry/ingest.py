@@ -20,14 +20,14 @@ from devices import state
 from devices.commands import replies
 from devices.daemon.faults import Fault, fault_of
 from devices.models import Device, KnownDevice
-from telemetry import insert, partitions
+from telemetry import insert, partitions, telling
 from telemetry.decode import EPOCH, MICROSECOND
 from telemetry.incoming import Incoming
-from telemetry.insert import Rows
+from telemetry.insert import Rows, Stored
 from telemetry.models import RejectedMessage
 from telemetry.reasons import Reason
+from telemetry.telling import Ids
 
-NOTIFY_LIMIT = 7_900
 # Of a rejected message so many times MAX_PAYLOAD are kept: enough to raise the limit and replay.
 KEPT_PAYLOADS = 4
 NOT_SENT = "No command {id} was sent to this device."
@@ -134,14 +134,16 @@ class Batch:
     def _store(self, messages: list[Incoming]) -> Tally:
         devices = _devices_of(messages)
         with transaction.atomic():
+            if not self._tells:
+                _be_quiet()
             self._begin()
             admitted = _known_commands(_admitted(messages, devices), devices)
             everyone = list(admitted)
             rows = insert.unique_rows(admitted, devices)
-            stored = _insert(rows, everyone, devices) if rows else 0
-            _record(admitted, rows, devices, tell=self._tells)
+            stored = _insert(rows, everyone, devices) if rows else Stored()
+            _record(admitted, rows, devices, stored.ids, tell=self._tells)
             self._keep([message for message in admitted if message.rejected])
-        return _tally(admitted, stored=stored)
+        return _tally(admitted, stored=stored.readings)
 
     def halve(self) -> None:
         """The next part took too long: let it be two."""
@@ -229,8 +231,14 @@ def _why_not_registered() -> str:
     return f"{off} A device has to enrol first: POST /enroll." if settings.ENROLMENT else off
 
 
-def _insert(rows: Rows, messages: Sequence[Incoming], devices: dict[str, KnownDevice]) -> int:
-    """Insert `rows`, leaving in them what is new; returns how many that were.
+def _be_quiet() -> None:
+    """Of commands that move in this transaction, the database tells nobody either."""
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL iotplatform.quiet = 'on'")
+
+
+def _insert(rows: Rows, messages: Sequence[Incoming], devices: dict[str, KnownDevice]) -> Stored:
+    """Insert `rows`, leaving in them what is new; returns what that was.
 
     Raises ReusedError with all of `messages` that use the id of a stored one, also those that did
     not come to `rows` because of each other.
@@ -266,7 +274,12 @@ def _known_commands(messages: list[Incoming], devices: dict[str, KnownDevice]) -
 
 
 def _record(
-    messages: Sequence[Incoming], fresh: Rows, devices: dict[str, KnownDevice], *, tell: bool
+    messages: Sequence[Incoming],
+    fresh: Rows,
+    devices: dict[str, KnownDevice],
+    ids: Ids | None,
+    *,
+    tell: bool,
 ) -> None:
     """Move the states of the devices and their commands, and tell listeners who was heard.
 
@@ -292,16 +305,18 @@ def _record(
             answers.append(replies.Reply(device_id, *message.reply, at=at))
     if not heard:
         return
+    spans: dict[int, tuple[int, int] | None] = dict.fromkeys(heard)
     for (device_id, _), (_, _, reading) in fresh.items():
-        heard[device_id].add(reading.ts, reading.values)
+        ts = reading.ts
+        heard[device_id].add(ts, reading.values)
+        span = spans[device_id]
+        spans[device_id] = (min(ts, span[0]), max(ts, span[1])) if span else (ts, ts)
     cursor = psycopg.Cursor(connection.connection)
     # States first, then commands, as everybody locks them.
     back = state.record(cursor, heard, said)
     replies.record(cursor, answers, back, tell=tell)
     if tell:
-        names = ",".join(map(str, heard))
-        names = names if len(names) < NOTIFY_LIMIT else "*"
-        cursor.execute("SELECT pg_notify('telemetry', %s)", [names])
+        telling.tell(cursor, spans, ids)
 
 
 def _rejected_id(message: Incoming) -> UUID:

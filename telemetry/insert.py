@@ -2,7 +2,7 @@
 
 import struct
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from psycopg import Cursor
 
@@ -10,6 +10,7 @@ from devices.models import KnownDevice
 from telemetry.decode import Reading
 from telemetry.incoming import Incoming
 from telemetry.reasons import Reason
+from telemetry.telling import Ids
 
 # PostgreSQL counts microseconds from 2000 on.
 POSTGRES_EPOCH = 946_684_800_000_000
@@ -35,10 +36,13 @@ WITH fresh AS (
     SELECT device_id, msg_id, digest, received_at FROM incoming ORDER BY device_id, msg_id
     ON CONFLICT DO NOTHING
     RETURNING device_id, msg_id
+), stored AS (
+    INSERT INTO telemetry_telemetry (device_id, ts, msg_id, received_at, payload)
+    SELECT device_id, ts, msg_id, received_at, payload
+    FROM incoming JOIN fresh USING (device_id, msg_id)
+    RETURNING id
 )
-INSERT INTO telemetry_telemetry (device_id, ts, msg_id, received_at, payload)
-SELECT device_id, ts, msg_id, received_at, payload
-FROM incoming JOIN fresh USING (device_id, msg_id)
+SELECT count(*), min(id), max(id) FROM stored
 """
 
 # The receipts of other messages. A statement of its own: only a new snapshot shows what others
@@ -60,17 +64,25 @@ Key = tuple[int, str]
 Rows = dict[Key, tuple[int, int, Reading]]
 
 
-def insert(cursor: Cursor[Any], rows: Rows) -> tuple[int, dict[Key, int]]:
+class Stored(NamedTuple):
+    """How many readings were new, and between which ids they lie, if there were any."""
+
+    readings: int = 0
+    ids: Ids | None = None
+
+
+def insert(cursor: Cursor[Any], rows: Rows) -> tuple[Stored, dict[Key, int]]:
     """Insert the readings that have no receipt yet, and their receipts.
 
-    Returns how many these were, and for the others key → digest of the message that has it.
+    Returns what these were, and for the others key → digest of the message that has it.
     """
     cursor.execute(INCOMING)
     with cursor.copy("COPY incoming FROM STDIN (FORMAT BINARY)") as copy:
         for data in _copy_data(rows):
             copy.write(data)
-    stored = cursor.execute(INSERT).rowcount
-    if stored == len(rows):
+    ((count, first, last),) = cursor.execute(INSERT)
+    stored = Stored(count, (first, last) if count else None)
+    if count == len(rows):
         return stored, {}
     known = cursor.execute(KNOWN).fetchall()
     return stored, {(device, msg_id): digest for device, msg_id, digest in known}

@@ -306,9 +306,17 @@ def test_a_batch_tells_listeners_which_devices_were_heard(dev):
     with psycopg.connect(**{k: parameters[k] for k in ("host", "port", "user", "dbname")}) as other:
         other.autocommit = True
         other.execute("LISTEN telemetry")
-        store([message({"temp": 1}), message({"temp": 2})])
-        (heard,) = other.notifies(timeout=5, stop_after=1)
-    assert (heard.channel, heard.payload) == ("telemetry", str(dev.pk))
+        now = int(NOW)
+        store([message({"ts": ts, "temp": 1}) for ts in (now, now - 1)])
+        store([message({"ts": now, "temp": 1})])
+        heard, known = other.notifies(timeout=5, stop_after=2)
+    first, last = Telemetry.objects.order_by("id").values_list("id", flat=True)
+    start = (now - 1) * 1_000_000
+    assert (heard.channel, heard.payload) == (
+        "telemetry",
+        f"{first}-{last} {dev.pk}:{start}+1000000",
+    )
+    assert known.payload == str(dev.pk)
 
 
 def test_the_statements_of_a_batch_do_not_grow_with_it(dev, monkeypatch):
