@@ -1,5 +1,6 @@
 """How a list of devices can be narrowed and ordered."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
@@ -60,6 +61,16 @@ class LabelFilter(filters.Filter):
     is_repeatable = True
 
 
+def with_labels(devices: DeviceQuerySet, labels: Iterable[Label]) -> DeviceQuerySet:
+    """Those of `devices` that have all of the labels, by the index `device_by_label`."""
+    for key, label in labels:
+        found: dict[str, Any] = (
+            {"labels__has_key": key} if label is None else {"labels__contains": {key: label}}
+        )
+        devices = devices.filter(**found)
+    return devices
+
+
 class DeviceFilters(filters.FilterSet):
     search = filters.CharFilter(
         method="find", max_length=255, help_text="Part of the uid or the name, in any case."
@@ -108,12 +119,7 @@ class DeviceFilters(filters.FilterSet):
         return devices.filter(Q(device_uid__icontains=text) | Q(name__icontains=text))
 
     def having(self, devices: DeviceQuerySet, name: str, labels: list[Label]) -> DeviceQuerySet:
-        for key, label in labels:
-            found: dict[str, Any] = (
-                {"labels__has_key": key} if label is None else {"labels__contains": {key: label}}
-            )
-            devices = devices.filter(**found)
-        return devices
+        return with_labels(devices, labels)
 
     def connected(self, devices: DeviceQuerySet, name: str, online: bool) -> DeviceQuerySet:
         is_online = Q(state__session=Session.ONLINE)

@@ -1,9 +1,14 @@
 """The forms of devices and of their types."""
 
+import json
 from typing import Any
 
 from django.forms import JSONField, ModelForm
 from django.forms.fields import InvalidJSONInput
+from django.utils.functional import lazy
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _
 from unfold.widgets import UnfoldAdminTextareaWidget
 
 from devices.models import TAKEN, DeviceType
@@ -23,6 +28,11 @@ class ObjectField(JSONField):
     def to_python(self, value: Any) -> Any:
         written = super().to_python(value)
         return {} if written in (None, []) else written
+
+    def prepare_value(self, value: Any) -> Any:
+        # A member a line: people read it.
+        is_typed = isinstance(value, InvalidJSONInput)
+        return value if is_typed else json.dumps(value, ensure_ascii=False, indent=2)
 
     def bound_data(self, data: Any, initial: Any) -> Any:
         # Shown again as it was typed: what JSON can spell is not always text that can be sent.
@@ -57,7 +67,27 @@ class DeviceForm(OwnTenantForm):
             choices.label_from_instance = with_owner
 
 
+FIELDS_HELP = _(
+    "What the keys of its readings mean, as an object of JSON. Each key may have a label and a "
+    "unit, by which pages and charts show it, and a min and a max, outside of which a value stands "
+    "out. Leave out what you do not know. For example:"
+)
+EXAMPLE = """{
+  "temp": {"label": "Temperature", "unit": "°C", "min": -40, "max": 60},
+  "hum": {"label": "Humidity", "unit": "%"},
+  "door": {"label": "Door"}
+}"""
+
+
+# Not before a page is made, which is when the language is known.
+explained = lazy(
+    lambda text, example: format_html('{}<pre class="console-text mt-1">{}</pre>', text, example),
+    SafeString,
+)
+
+
 class DeviceTypeForm(OwnTenantForm):
     class Meta:
         field_classes = {"fields": ObjectField}
-        widgets = {"fields": UnfoldAdminTextareaWidget({"rows": 8})}
+        widgets = {"fields": UnfoldAdminTextareaWidget({"rows": 12, "spellcheck": "false"})}
+        help_texts = {"fields": explained(FIELDS_HELP, EXAMPLE)}

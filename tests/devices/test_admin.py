@@ -194,14 +194,6 @@ def test_a_deleted_device_is_retired_and_gone_from_sight(cast):
     assert client.get(change_page(device)).status_code == 404
 
 
-def test_several_devices_are_retired_at_once_but_never_those_of_others(cast):
-    chosen = [cast.device.pk, cast.foreign.pk]
-    action = {"action": "delete_selected", "_selected_action": chosen, "post": "yes"}
-    people.console(cast.operator).post(DEVICES, action)
-    assert list(Device.objects.filter(deleted_at=None)) == [cast.foreign]
-    assert Device.objects.count() == 2
-
-
 def test_the_page_of_confirmation_says_what_becomes_of_the_readings(cast):
     page = people.console(cast.operator).get(delete_page(cast.device)).text
     assert "refused from now on, its readings are erased later" in page
