@@ -51,3 +51,29 @@ REJECTED_WHOLE = {
     "payload_base64": "eyJ0ZW1wIjogTmFOfQ==",
 }
 REPLAYED = {"outcome": "stored", **REJECTED, "resolved_at": "2026-01-14T12:30:00Z"}
+LIVE_TELEMETRY = """retry: 2000
+
+id: 5f0c2a91-41
+event: ready
+data: {}
+
+id: 5f0c2a91-42
+event: telemetry
+data: {"device_uid": "dev-01", "last_seen_at": "2026-01-14T12:00:00.31+00:00", \
+"session": "online", "session_since": "2026-01-14T08:00:00+00:00", \
+"session_reason": "It said so itself.", "readings": [{"device_uid": "dev-01", \
+"payload": {"temp": 21.5, "hum": 40.2}, "ts": "2026-01-14T12:00:00.250000+00:00", \
+"msg_id": "1042"}]}
+
+"""
+LIVE_COMMAND = """retry: 2000
+
+id: 5f0c2a91-41
+event: ready
+data: {}
+
+id: 5f0c2a91-42
+event: command
+data: {"id": "7e6bd0bc-49b5-4d5e-8d63-1a3a7c1c3b0f", "device_uid": "dev-01", "cmd": "reboot", …}
+
+"""

@@ -5,6 +5,7 @@ from rest_framework.routers import SimpleRouter
 
 from accounts.models import SLUG_PATTERN
 from telemetry import views
+from telemetry.live.views import LiveCommandsView, LiveTelemetryView
 
 DEVICE = rf"telemetry/(?P<device_uid>{SLUG_PATTERN})"
 
@@ -18,5 +19,7 @@ urlpatterns = [
     re_path(rf"^{DEVICE}/keys/?$", views.KeysView.as_view(), name="keys"),
     re_path(rf"^{DEVICE}/series/?$", views.SeriesView.as_view(), name="series"),
     re_path(rf"^{DEVICE}/export/?$", views.ExportView.as_view(), name="export"),
+    re_path(r"^live/telemetry/?$", LiveTelemetryView.as_view(), name="live-telemetry"),
+    re_path(r"^live/commands/?$", LiveCommandsView.as_view(), name="live-commands"),
     *router.urls,
 ]

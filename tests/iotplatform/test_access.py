@@ -25,7 +25,7 @@ OF_OTHERS = ("/", "/schema", "/docs")
 
 
 @pytest.fixture
-def world(cast: SimpleNamespace, settings: Any) -> SimpleNamespace:
+def world(cast: SimpleNamespace, settings: Any, no_streams_left: None) -> SimpleNamespace:
     """The cast, each with a password and an app, and something of t0 at every address."""
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     cast.disabled = people.user("disabled@t0.example", cast.t0, Role.ADMIN)
@@ -60,7 +60,9 @@ def address(world: SimpleNamespace, route: str, actor: str, method: str) -> str:
     parts = [("pk", number), ("id", id_in(world, route)), ("slug", slug), ("device_uid", "dev-01")]
     for name, value in parts:
         route = route.replace(f"<{name}>", str(value))
-    return f"{route}?keys=temp" if route.endswith("/series") else route
+    own = "foreign-01" if actor == "stranger" else "dev-01"
+    asked = {"/live/telemetry": f"?devices={own}", "/telemetry/dev-01/series": "?keys=temp"}
+    return route + asked.get(route, "")
 
 
 def body(world: SimpleNamespace, route: str, actor: str) -> Any:
