@@ -317,7 +317,7 @@ SPECTACULAR_SETTINGS = {
 # Apps on pages of other origins. Tokens travel in a header, so cookies are not let through.
 CORS_ALLOW_ALL_ORIGINS = DEBUG and not CORS_ALLOWED_ORIGINS
 CORS_URLS_REGEX = r"^/(?!admin)"
-CORS_ALLOW_HEADERS = [*default_headers, "idempotency-key"]
+CORS_ALLOW_HEADERS = [*default_headers, "idempotency-key", "last-event-id"]
 CORS_EXPOSE_HEADERS = [
     "Content-Disposition",
     "Idempotency-Replayed",
