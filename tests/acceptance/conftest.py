@@ -17,6 +17,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from accounts.models import Tenant
 from devices.models import Device
+from tests.acceptance.browsers import launch, watched
 from tests.acceptance.fleet import Fleet
 from tests.acceptance.ledger import Ledger, wait_until
 from tests.acceptance.processes import Platform, Server
@@ -25,16 +26,6 @@ from tests.forks import ROOT
 from tests.servers import Mosquitto
 
 numbers = itertools.count(1)
-# Of the browser: nothing that would ask other servers.
-FLAGS = [
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--disable-dev-shm-usage",
-]
 
 
 @pytest.fixture(scope="session")
@@ -164,10 +155,7 @@ def browser() -> Iterator[Browser]:
     with pytest.MonkeyPatch.context() as patch, sync_playwright() as playwright:
         # The browser's event loop lives in this thread, which Django takes for asynchronous code.
         patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
-        program = os.environ.get("CHROMIUM", "/usr/bin/chromium")
-        browser = playwright.chromium.launch(
-            executable_path=program, chromium_sandbox=False, args=FLAGS
-        )
+        browser = launch(playwright)
         yield browser
         browser.close()
 
@@ -177,23 +165,3 @@ def page(browser: Browser, live_server: SimpleNamespace) -> Iterator[Page]:
     """A page that is to show no error and to ask nobody but the live server."""
     with watched(browser, live_server.url) as page:
         yield page
-
-
-@contextlib.contextmanager
-def watched(browser: Browser, url: str, **options: Any) -> Iterator[Page]:
-    """A page of the server at `url`, in which nothing may go wrong: no error of a script or in the
-    console of the browser, and no question to anybody else."""
-    context = browser.new_context(base_url=url, **options)
-    page = context.new_page()
-    page.set_default_timeout(10_000)
-    faults: list[str] = []
-    page.on("pageerror", lambda error: faults.append(str(error)))
-    page.on("console", lambda said: said.type == "error" and faults.append(said.text))
-    page.on("request", lambda request: faults.append(request.url) if is_far(request.url) else None)
-
-    def is_far(address: str) -> bool:
-        return not address.startswith((f"{url}/", "data:", "blob:"))
-
-    yield page
-    context.close()
-    assert not faults

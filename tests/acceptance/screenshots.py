@@ -16,7 +16,7 @@ from pathlib import Path
 
 from playwright.sync_api import Page, sync_playwright
 
-from tests.acceptance.conftest import FLAGS
+from tests.acceptance.browsers import launch
 from tests.servers import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -33,12 +33,12 @@ PICTURES = [
     ("devices.png", "/admin/devices/device/", DESKTOP, "light", "en"),
     ("device.png", "/admin/devices/device/{device}/change/", DESKTOP, "light", "en"),
     ("device-phone.png", "/admin/devices/device/{device}/change/", PHONE, "dark", "en"),
-    ("rejected.png", "/admin/telemetry/rejectedmessage/groups/", DESKTOP, "light", "en"),
+    ("rejected.png", "/admin/telemetry/rejectedmessage/", DESKTOP, "light", "en"),
 ]
 
 
 def main() -> None:
-    IMAGES.mkdir(exist_ok=True)
+    IMAGES.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="iotplatform-") as directory:
         Path(directory).chmod(0o711)
         environment = {
@@ -50,10 +50,7 @@ def main() -> None:
         with demo(environment) as address:
             device = seed(environment)
             with sync_playwright() as playwright:
-                program = os.environ.get("CHROMIUM", "/usr/bin/chromium")
-                browser = playwright.chromium.launch(
-                    executable_path=program, chromium_sandbox=False, args=FLAGS
-                )
+                browser = launch(playwright)
                 for name, path, size, theme, language in PICTURES:
                     page = browser.new_page(
                         base_url=address, viewport=size, color_scheme=theme, locale=language
@@ -100,7 +97,7 @@ def seed(environment: dict[str, str]) -> str:
 
 
 def take(page: Page, path: str, file: Path) -> None:
-    page.goto("/admin/login/")
+    page.goto("/admin/")
     page.locator("[name=username]").fill("admin@example.com")
     page.locator("[name=password]").fill("demo")
     page.locator("[type=submit]").click()
