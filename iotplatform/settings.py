@@ -143,7 +143,10 @@ LIVE_STREAMS = read(env.int, "LIVE_STREAMS", 24)
 
 # As smtp+tls://user:password@host:587. With nothing configured no e-mail is sent.
 EMAIL = read(env.email_url, "EMAIL_URL", {})
-EMAIL_FROM = read(env.str, "EMAIL_FROM", "iotplatform@localhost")
+EMAIL_FROM = DEFAULT_FROM_EMAIL = read(env.str, "EMAIL_FROM", "iotplatform@localhost")
+globals().update(EMAIL)
+PUBLIC_URL = read(env.str, "PUBLIC_URL", "")
+WEBHOOK_ALLOW_PRIVATE = read(flag, "WEBHOOK_ALLOW_PRIVATE", False)
 
 # Database --------------------------------------------------------------------------------------
 
@@ -199,6 +202,7 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
+    "django.contrib.humanize",
     "rest_framework",
     # Without it a refresh token that was given back would go on working, without a word.
     "rest_framework_simplejwt.token_blacklist",
@@ -331,9 +335,9 @@ CORS_EXPOSE_HEADERS = [
 
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", "English"), ("vi", "Tiếng Việt")]
-LOCALE_PATHS = [BASE_DIR / "locale"]
+LOCALE_PATHS = [BASE_DIR / "locale", BASE_DIR / "locale" / "libraries"]
+FORMAT_MODULE_PATH = "iotplatform.formats"
 TIME_ZONE = "UTC"
-USE_TZ = True
 
 STATIC_URL = "static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
@@ -386,7 +390,7 @@ UNFOLD = {
     "SITE_HEADER": "IoT platform",
     "SITE_SYMBOL": "sensors",
     "SITE_FAVICONS": [
-        {"rel": "icon", "type": "image/svg+xml", "href": "iotplatform.admin.favicon"},
+        {"rel": "icon", "type": "image/svg+xml", "href": "iotplatform.admin.favicon"}
     ],
     "STYLES": ["iotplatform.admin.stylesheet"],
     "SITE_URL": None,

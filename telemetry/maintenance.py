@@ -15,14 +15,17 @@ from django.db.models import Exists, OuterRef, QuerySet
 from rest_framework_simplejwt.token_blacklist.models import OutstandingToken
 
 from accounts.models import LoginAttempt
-from devices.models import BrokerChange, Command, CommandBatch, Device
+from devices.alerts.outbox import outlived as outlived_alerts
+from devices.daemon.heartbeat import FORGOTTEN_AFTER
+from devices.models import BrokerChange, Command, CommandBatch, Device, Heartbeat
 from telemetry import partitions
-from telemetry.models import Receipt, RejectedMessage
+from telemetry.models import MessageCount, Receipt, RejectedMessage
 
 CHUNK_ROWS = 10_000
 CHUNK_BLOCKS = 1_000
 # By then a device's last batch has long been committed: nothing of it appears after it is gone.
 ERASE_AFTER = timedelta(hours=1)
+COUNTED_FOR = timedelta(days=2)
 
 
 class Job(NamedTuple):
@@ -76,6 +79,15 @@ def jobs(now: datetime) -> list[Job]:
         ),
         deletion("sessions that ran out", Session.objects.filter(expire_date__lt=now)),
         deletion("changes that no broker is to be told", untold()),
+        deletion(
+            "counters of messages older than two days",
+            MessageCount.objects.filter(minute__lt=now - COUNTED_FOR).order_by("minute"),
+        ),
+        deletion(
+            "signs of life of processes that gave none for a day",
+            Heartbeat.objects.filter(beat_at__lt=now - FORGOTTEN_AFTER),
+        ),
+        *(deletion(what, rows) for what, rows in outlived_alerts(now)),
         Job("deleted devices", "erased", deleted.count, lambda: map(erase, list(deleted))),
     ]
 

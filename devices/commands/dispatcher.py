@@ -15,11 +15,14 @@ from typing import Any
 import orjson
 from mqtt5 import PubAckReasonCode
 
+from devices.alerts.alarm import Alarm
 from devices.brokers.carrier import Carrier
 from devices.commands import outbox
 from devices.commands.outbox import LEASE_SECONDS, Claim, Outcome, Result, Turn
+from devices.daemon.heartbeat import Heart, Sign
 from devices.daemon.wakeups import listen
 from devices.daemon.writer import Writer
+from devices.models import ProcessKind
 from devices.models.commands import REASON_LENGTH
 from devices.mqtt import topics
 from devices.mqtt.session import NotSent, Session
@@ -43,6 +46,7 @@ NO_SUBSCRIBER = "No subscriber: the device is not connected to the broker."
 TOO_LATE = "The database took so long to hand it out that its time was over."
 NO_ANSWER = "The broker did not answer in time; it may have the command."
 REFUSED = 0x80
+ENDS = ("taken", "no_subscriber", "refused", "unclear")
 
 
 class NotConnected(Exception):
@@ -53,21 +57,25 @@ class Dispatcher:
     """Publishes through `session` what `writer` claims, until told to stop.
 
     Without `with_properties` the messages are such as MQTT 3.1.1 has, too. A `carrier` works beside
-    it, with the same session.
+    it, with the same session; so does an `alarm`, which needs none, but not in a drain.
     """
 
     def __init__(
         self,
         session: Session,
         writer: Writer,
+        name: str,
         *,
         with_properties: bool,
         carrier: Carrier | None = None,
+        alarm: Alarm | None = None,
     ) -> None:
         self.session = session
         self.writer = writer
         self.carrier = carrier
+        self.alarm = alarm
         self.report = Report()
+        self._heart = Heart(ProcessKind.DISPATCHER, name, writer, self._sign)
         self._with_properties = with_properties
         self._flying: set[asyncio.Task[Outcome]] = set()
         self._outcomes: list[Outcome] = []
@@ -91,14 +99,16 @@ class Dispatcher:
                     task.cancel()
                 self.session.stop()
                 await connection
+                await self._heart.stop()
         finally:
             logger.info("%s", self.report.line())
 
     def stop(self) -> None:
         """Have the broker's answers to what is in hand recorded, then end `run`."""
         self._stopping.set()
-        if self.carrier:
-            self.carrier.stop()
+        for each in (self.carrier, self.alarm):
+            if each:
+                each.stop()
 
     def wake(self) -> None:
         """Look for work now, or once more if that is going on."""
@@ -106,10 +116,15 @@ class Dispatcher:
 
     def _work(self, *, drain: bool) -> list[Coroutine[Any, Any, None]]:
         carrying = [self.carrier.run(drain=drain)] if self.carrier else []
-        return [self._drain() if drain else self._dispatch(), *carrying]
+        watching = [self.alarm.run()] if self.alarm and not drain else []
+        return [self._drain() if drain else self._dispatch(), *carrying, *watching]
 
     def _beside(self) -> list[Coroutine[Any, Any, None]]:
-        return [listen(outbox.CHANNEL, self.wake), self._report()]
+        return [listen(outbox.CHANNEL, self.wake), self._report(), self._heart.run()]
+
+    def _sign(self) -> Sign:
+        # What waits for dispatchers is in the database, the same for all of them.
+        return Sign(None, {"connected": self.session.connected, **self.report.counts()})
 
     async def _dispatch(self) -> None:
         while not self._stopping.is_set():
@@ -277,11 +292,13 @@ class Report:
     def line(self) -> str:
         """The counters; published = taken + no_subscriber + refused + unclear."""
         self.has_news = False
-        counts = self._counts
-        ends = ("taken", "no_subscriber", "refused", "unclear")
-        published = sum(counts[end] for end in ends)
-        said = " ".join(f"{end}={counts[end]}" for end in (*ends, "expired"))
-        return f"dispatch published={published} {said}"
+        said = " ".join(f"{name}={count}" for name, count in self.counts().items())
+        return f"dispatch {said}"
+
+    def counts(self) -> dict[str, int]:
+        """By the names that the line has."""
+        published = sum(self._counts[end] for end in ENDS)
+        return {"published": published} | {end: self._counts[end] for end in (*ENDS, "expired")}
 
 
 def _name(outcome: Outcome) -> str:

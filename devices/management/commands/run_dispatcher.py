@@ -8,6 +8,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
+from devices.alerts.alarm import Alarm
 from devices.brokers.carrier import Carrier, subscriptions, teller
 from devices.commands.dispatcher import Dispatcher, NotConnected
 from devices.daemon import services
@@ -24,8 +25,8 @@ NOT_LET = (
 
 class Command(BaseCommand):
     help = (
-        "Publish queued commands to their devices, and tell the broker of devices that may connect "
-        "no more, or newly; several dispatchers may run."
+        "Publish queued commands to their devices, tell the broker of devices that may connect no "
+        "more, or newly, and people of devices that are silent; several dispatchers may run."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -44,21 +45,24 @@ class Command(BaseCommand):
 
 async def dispatch(*, drain: bool) -> None:
     """Put the dispatcher together as configured and run it to its end."""
-    writers = [Writer(), Writer()]
+    writers = [Writer(), Writer(), Writer()]
     service = services.dispatcher()
+    client_id = f"{service.client_id}-{secrets.token_hex(4)}"
     session = Session(
         **session_options(service),
         subscriptions=subscriptions(),
         # There is nothing that the broker had to keep for a next time.
-        client_id=f"{service.client_id}-{secrets.token_hex(4)}",
+        client_id=client_id,
         session_expiry=0,
     )
     tell = teller(session)
     dispatcher = Dispatcher(
         session,
         writers[0],
+        client_id,
         with_properties=not settings.MQTT_EMBEDDED,
         carrier=Carrier(tell, writers[1]) if tell else None,
+        alarm=Alarm(writers[2]),
     )
     stop_on_signals(dispatcher.stop)
     try:
