@@ -30,8 +30,9 @@ from devices.credentials.authenticating import Account, authenticate
 from devices.credentials.uses import note
 from devices.daemon.faults import Fault, fault_of
 from devices.mqtt import topics
+from telemetry.counts import Tally
 from telemetry.incoming import Incoming, decode_message
-from telemetry.ingest import KEPT_PAYLOADS, Tally, keep_rejected, store
+from telemetry.ingest import KEPT_PAYLOADS, keep_rejected, store
 from telemetry.reasons import Rejected
 
 logger = logging.getLogger(__name__)

@@ -7,8 +7,8 @@ cannot now, an error says so (`devices/daemon/faults.py`) and nothing of the bat
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import date, datetime
+from functools import reduce
 from hashlib import blake2b
-from typing import NamedTuple
 from uuid import UUID
 
 import psycopg
@@ -20,7 +20,8 @@ from devices import state
 from devices.commands import replies
 from devices.daemon.faults import Fault, fault_of
 from devices.models import Device, KnownDevice
-from telemetry import insert, partitions, telling
+from telemetry import counts, insert, partitions, telling
+from telemetry.counts import Tally
 from telemetry.decode import EPOCH, MICROSECOND
 from telemetry.incoming import Incoming
 from telemetry.insert import Rows, Stored
@@ -34,21 +35,6 @@ NOT_SENT = "No command {id} was sent to this device."
 
 Keep = Callable[[Sequence[Incoming]], None]
 Begin = Callable[[], None]
-
-
-class Tally(NamedTuple):
-    """What became of a batch, in readings: received = stored + duplicate + rejected."""
-
-    stored: int = 0
-    duplicate: int = 0
-    rejected: int = 0
-
-    @property
-    def received(self) -> int:
-        return self.stored + self.duplicate + self.rejected
-
-    def plus(self, other: "Tally") -> "Tally":
-        return Tally(*(mine + theirs for mine, theirs in zip(self, other, strict=True)))
 
 
 class ReusedError(Exception):
@@ -89,7 +75,8 @@ class Batch:
 
     A part is one transaction, and safe to repeat. What was learnt about a message stays: one found
     at fault is not tried again, however often the database has to be waited for. `keep` gets the
-    rejected messages of a part in its transaction, in which `begin` is called first.
+    rejected messages of a part in its transaction, in which `begin` is called first. Messages that
+    came before are not `counted` anew.
     """
 
     def __init__(
@@ -97,12 +84,15 @@ class Batch:
         messages: Iterable[Incoming],
         keep: Keep = keep_rejected,
         begin: Begin = lambda: None,
+        *,
+        counted: bool = True,
     ) -> None:
         self.tally = Tally()
         self._messages = list(messages)
         self._parts = [range(len(self._messages))]
         self._keep = keep
         self._begin = begin
+        self._counted = counted
         self._tells = True
 
     @property
@@ -143,7 +133,10 @@ class Batch:
             stored = _insert(rows, everyone, devices) if rows else Stored()
             _record(admitted, rows, devices, stored.ids, tell=self._tells)
             self._keep([message for message in admitted if message.rejected])
-        return _tally(admitted, stored=stored.readings)
+            tallies = counts.by_tenant(admitted, rows, devices, stored.readings)
+            if self._counted:
+                counts.add(tallies)
+        return reduce(Tally.plus, tallies.values(), Tally())
 
     def halve(self) -> None:
         """The next part took too long: let it be two."""
@@ -177,10 +170,14 @@ class Batch:
 
 
 def store(
-    messages: Iterable[Incoming], keep: Keep = keep_rejected, begin: Begin = lambda: None
+    messages: Iterable[Incoming],
+    keep: Keep = keep_rejected,
+    begin: Begin = lambda: None,
+    *,
+    counted: bool = True,
 ) -> Tally:
     """Store `messages`; once this returns, they are (or will be with the caller's transaction)."""
-    batch = Batch(messages, keep, begin)
+    batch = Batch(messages, keep, begin, counted=counted)
     while not batch.is_stored:
         batch.store_part()
     return batch.tally
@@ -324,12 +321,6 @@ def _rejected_id(message: Incoming) -> UUID:
     digest = blake2b(f"{message.received_at} {message.number} ".encode(), digest_size=16)
     digest.update(message.topic.encode(errors="surrogateescape") + b"\0" + message.payload)
     return UUID(bytes=digest.digest())
-
-
-def _tally(messages: Sequence[Incoming], *, stored: int) -> Tally:
-    accepted = sum(len(message.readings) for message in messages)
-    rejected = sum(message.rejected.readings for message in messages if message.rejected)
-    return Tally(stored, accepted - stored, rejected)
 
 
 def _moment(microseconds: int) -> datetime:

@@ -15,11 +15,14 @@ from itertools import cycle
 from typing import Any
 
 from devices import state
+from devices.daemon.heartbeat import Heart, Sign
 from devices.daemon.writer import Writer
+from devices.models import ProcessKind
 from devices.mqtt.session import Message, Session, Unreadable
 from telemetry import partitions
+from telemetry.counts import Tally
 from telemetry.incoming import Incoming, decode_message
-from telemetry.ingest import Batch, Tally
+from telemetry.ingest import Batch
 from telemetry.reasons import Reason
 
 logger = logging.getLogger(__name__)
@@ -46,12 +49,17 @@ class NotConnected(Exception):
 
 
 class Ingestor:
-    """Moves messages from `session` through `writers` into the database until told to stop."""
+    """Moves messages from `session` through `writers` into the database until told to stop.
 
-    def __init__(self, session: Session, writers: Sequence[Writer]) -> None:
+    As `name` it says there that it is alive.
+    """
+
+    def __init__(self, session: Session, writers: Sequence[Writer], name: str) -> None:
         self.session = session
         self.writers = writers
         self.report = Report(session)
+        # Through the one with less to do.
+        self._heart = Heart(ProcessKind.INGESTOR, name, writers[-1], self.report.sign)
         self._storing: deque[asyncio.Task[None]] = deque()
         self._others: set[asyncio.Task[None]] = set()
         self._forgetting: asyncio.Task[None] | None = None
@@ -66,6 +74,7 @@ class Ingestor:
                 connection = group.create_task(self.session.run())
                 self._beside(self._report())
                 self._beside(self._look_after_partitions())
+                self._beside(self._heart.run())
                 pump = group.create_task(self._drain() if drain else self._pump())
                 stop = group.create_task(self._stopping.wait())
                 await asyncio.wait({pump, stop}, return_when=asyncio.FIRST_COMPLETED)
@@ -76,6 +85,7 @@ class Ingestor:
                     task.cancel()
                 self.session.stop()
                 await connection
+                await self._heart.stop()
         finally:
             logger.info("%s", self.report.line())
 
@@ -222,6 +232,7 @@ class Report:
         self._since = time.monotonic()
         self._received = 0
         self._batches = 0
+        self._signed = self._since, 0
 
     def add(self, tally: Tally) -> None:
         self.total = self.total.plus(tally)
@@ -241,3 +252,15 @@ class Report:
         )
         self._since, self._received, self._batches = now, total.received, 0
         return line
+
+    def sign(self) -> Sign:
+        """What waits, and the counters, with the rate since the sign before."""
+        now, received = time.monotonic(), self.total.received
+        since, before = self._signed
+        self._signed = now, received
+        detail = {
+            "connected": self._session.connected,
+            "rate": round((received - before) / max(now - since, 0.001), 1),
+            **self.total._asdict(),
+        }
+        return Sign(self._session.oldest_unacknowledged, detail)

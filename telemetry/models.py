@@ -145,6 +145,43 @@ class RejectedMessage(models.Model):
         return f"{self.reason} {self.received_at:%Y-%m-%d %H:%M:%S}"
 
 
+class MessageCountQuerySet(models.QuerySet["MessageCount"]):
+    def visible_to(self, user: User) -> "MessageCountQuerySet":
+        """Platform staff see all, also those of no tenant; others those of their tenant."""
+        return self if user.sees_all_tenants else self.filter(tenant_id=user.works_in_id)
+
+
+class MessageCount(models.Model):
+    """What became, in readings, of the messages of a tenant that one connection to the database,
+    the `writer`, stored in one minute (`telemetry/counts.py`); kept for two days.
+
+    Without a tenant: of those whose topic names none that there is. No key to the tenant, for these
+    rows are nothing that would keep it from being deleted.
+    """
+
+    minute = models.DateTimeField()
+    tenant_id = models.BigIntegerField(null=True)
+    writer = models.IntegerField()
+    stored = models.PositiveBigIntegerField(default=0)
+    duplicate = models.PositiveBigIntegerField(default=0)
+    rejected = models.PositiveBigIntegerField(default=0)
+
+    objects = MessageCountQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            # Also serves the home page, which reads some hours of it, and `maintain`.
+            models.UniqueConstraint(
+                fields=["minute", "tenant_id", "writer"],
+                nulls_distinct=False,
+                name="message_count_unique",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.tenant_id} {self.minute:%Y-%m-%d %H:%M}"
+
+
 class BrokerSession(models.Model):
     """Which filters a client id of ours last subscribed, so that unwanted ones can be given back.
 

@@ -49,7 +49,7 @@ def replay_all(ids: Collection[UUID]) -> list[Replayed]:
         messages = [_decoded(rejected, place) for place, rejected in enumerate(waiting)]
         known = _known(messages)
         again: list[Incoming] = []
-        store(messages, keep=again.extend)
+        store(messages, keep=again.extend, counted=False)
         faults = {message.number: message.rejected for message in again if message.rejected}
         done = []
         for message, rejected in zip(messages, waiting, strict=True):

@@ -61,7 +61,7 @@ async def ingest(*, drain: bool) -> None:
             receive_maximum=RECEIVE_MAXIMUM,
             on_connect=lambda present: ingestor.connected(present),
         )
-        ingestor = Ingestor(session, writers)
+        ingestor = Ingestor(session, writers, client_id)
         stop_on_signals(ingestor.stop)
         await ingestor.run(drain=drain)
     finally:

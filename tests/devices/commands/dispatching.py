@@ -75,7 +75,7 @@ class Running:
     async def _main(self) -> None:
         session, with_properties, drain = self._work
         writer = Writer()
-        self.dispatcher = Dispatcher(session, writer, with_properties=with_properties)
+        self.dispatcher = Dispatcher(session, writer, "test", with_properties=with_properties)
         self._loop = asyncio.get_running_loop()
         self._started.set()
         try:

@@ -37,7 +37,7 @@ def dispatch(ready=lambda *_: None, **options):
         )
         writers = [Writer(), Writer()]
         carrier = Carrier(teller(session), writers[1])
-        made = Dispatcher(session, writers[0], with_properties=True, carrier=carrier)
+        made = Dispatcher(session, writers[0], "test", with_properties=True, carrier=carrier)
         ready(made, asyncio.get_running_loop())
         try:
             await made.run(**options)
