@@ -16,7 +16,6 @@ from devices.console.forms import with_owner
 from devices.facts import DataFlow
 from devices.filters import Label, LabelsField, with_labels
 from devices.models import Alert, DeviceQuerySet, DeviceType, Session
-from devices.validation import is_text
 
 QUOTES = "\"'"
 LABEL = "label"
@@ -108,10 +107,9 @@ def asked_in(shown: ChangeList) -> list[str]:
 def labels_in(texts: list[str]) -> list[Label] | None:
     """What is meant by labels as people write them; None if that is nothing that can be."""
     try:
-        labels: list[Label] = LabelsField(required=False).clean(texts)
+        return LabelsField(required=False).clean(texts)
     except ValidationError:
         return None
-    return labels if all(map(is_text, texts)) else None
 
 
 def search(devices: DeviceQuerySet, text: str) -> DeviceQuerySet:
@@ -121,7 +119,7 @@ def search(devices: DeviceQuerySet, text: str) -> DeviceQuerySet:
     an extension of PostgreSQL. Of a million devices it takes about a second.
     """
     for word in smart_split(text):
-        if word[0] in QUOTES and word[0] == word[-1]:
+        if len(word) > 2 and word[0] in QUOTES and word[0] == word[-1]:
             word = unescape_string_literal(word)
         devices = devices.filter(_has(word))
     return devices

@@ -106,7 +106,8 @@ def test_only_staff_can_filter_by_tenant(cast):
 
 
 @pytest.mark.parametrize(
-    "parameter", ["session", "is_enabled__exact", "tenant__id__exact", "q", "o", "p"]
+    "parameter",
+    ["session", "is_enabled__exact", "tenant__id__exact", "label", "alert", "q", "o", "p"],
 )
 @pytest.mark.parametrize("value", ["", "nonsense", "-1", "9" * 30, "\0"])
 def test_no_parameter_brings_the_list_down(cast, parameter, value):
