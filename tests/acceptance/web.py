@@ -16,6 +16,8 @@ from tests.servers import free_port, wait_for_port
 
 HOST = "127.0.0.1"
 STOP_SECONDS = 20
+# A stream that a browser left open is not waited for.
+OPTIONS = ["--threads=8", "--graceful-timeout=1", "--no-control-socket"]
 
 
 @contextlib.contextmanager
@@ -37,7 +39,7 @@ def serving(directory: Path, **variables: str) -> Iterator[str]:
     port = free_port()
     bind = f"{HOST}:{port}"
     log = directory / "web.log"
-    command = ["gunicorn", "iotplatform.wsgi", "--bind", bind, "--threads=4", "--no-control-socket"]
+    command = ["gunicorn", "iotplatform.wsgi", "--bind", bind, *OPTIONS]
     with (
         log.open("wb") as output,
         subprocess.Popen(
