@@ -33,7 +33,7 @@
     const time = row.querySelector("time");
     time.title = ts;
     time.textContent = format.format(Date.parse(ts));
-    row.querySelector("summary").textContent = JSON.stringify(payload);
+    row.querySelector("[data-brief]").textContent = JSON.stringify(payload);
     row.querySelector("[data-whole]").textContent = JSON.stringify(payload, null, 2);
     row.querySelector("[data-id]").textContent = msg_id;
     return row;
