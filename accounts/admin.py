@@ -5,25 +5,34 @@ from typing import Any, cast
 
 from django.contrib import admin
 from django.contrib.admin import ShowFacets
+from django.contrib.admin.models import CHANGE
 from django.contrib.auth.admin import UserAdmin as AuthUserAdmin
 from django.contrib.auth.forms import BaseUserCreationForm
 from django.contrib.auth.models import Group
+from django.contrib.auth.views import PasswordChangeView
 from django.contrib.humanize.templatetags.humanize import naturaltime
+from django.db import transaction
 from django.db.models import Field, ForeignKey, Model, QuerySet
 from django.forms import ModelChoiceField, ModelForm, TypedChoiceField, ValidationError
-from django.http import Http404, HttpRequest
+from django.http import Http404, HttpRequest, HttpResponseBase
 from django.template.loader import render_to_string
-from django.urls import URLPattern, path
+from django.urls import URLPattern, path, reverse
 from django.utils.functional import Promise
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from rest_framework_simplejwt.token_blacklist.admin import BlacklistedToken, OutstandingToken
 from unfold.admin import ModelAdmin
 from unfold.decorators import display
-from unfold.forms import AdminPasswordChangeForm, AuthenticationForm, UserChangeForm
+from unfold.forms import (
+    AdminOwnPasswordChangeForm,
+    AdminPasswordChangeForm,
+    AuthenticationForm,
+    UserChangeForm,
+)
 from unfold.widgets import UnfoldAdminPasswordWidget
 
 from accounts.console import choose_language, switch_tenant
+from accounts.history import record
 from accounts.logins import WRONG, TooManyAttempts, log_in
 from accounts.models import Role, Tenant, User
 from accounts.roles import grantable_by
@@ -132,6 +141,32 @@ class LoginForm(AuthenticationForm):
 
 
 admin.site.login_form = LoginForm
+
+
+class OwnPasswordForm(AdminOwnPasswordChangeForm):
+    """A new password of one's own, which the history has as it has those of others."""
+
+    @transaction.atomic
+    def save(self, commit: bool = True) -> User:
+        user: User = super().save(commit)
+        record(user, CHANGE, user, ["password"])
+        return user
+
+
+def change_own_password(
+    request: HttpRequest, extra_context: dict[str, Any] | None = None
+) -> HttpResponseBase:
+    context = {**admin.site.each_context(request), **(extra_context or {})}
+    page = PasswordChangeView.as_view(
+        form_class=OwnPasswordForm,
+        success_url=reverse("admin:password_change_done"),
+        extra_context=context,
+    )
+    return page(request)
+
+
+# Unfold's own names the form inside.
+admin.site.password_change = change_own_password  # type: ignore[assignment, method-assign]
 
 
 @admin.register(Tenant)

@@ -19,6 +19,11 @@ def record(user: User, flag: int, what: Model, fields: list[str] | None = None) 
     LogEntry.objects.log_actions(user.pk, [what], flag, message, single_object=True)
 
 
+def note(user: User, what: Model, said: str) -> None:
+    """Note that `user` changed `what`, in words that say more than names of fields."""
+    LogEntry.objects.log_actions(user.pk, [what], CHANGE, said, single_object=True)
+
+
 def save_and_record(user: User, serializer: BaseSerializer) -> None:
     """Save a change by `user`, and note which fields have another value by that, if any."""
     before, sent = serializer.instance, serializer.validated_data

@@ -2,7 +2,7 @@
 
 from typing import Any, cast
 
-from django.contrib.admin.models import ADDITION, DELETION
+from django.contrib.admin.models import ADDITION, CHANGE, DELETION
 from django.contrib.auth.models import update_last_login
 from django.db import transaction
 from drf_spectacular.utils import (
@@ -144,8 +144,10 @@ class PasswordView(GenericAPIView):
         user = log_in(request._request, person(request).email, given["current_password"])
         if not user:
             raise ValidationError({"current_password": "This is not your password."})
-        user.set_password(given["new_password"])
-        user.save(update_fields=["password"])
+        with transaction.atomic():
+            user.set_password(given["new_password"])
+            user.save(update_fields=["password"])
+            record(user, CHANGE, user, ["password"])
         return secret(tokens.pair_for(user))
 
 

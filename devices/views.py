@@ -2,10 +2,12 @@
 
 from typing import Any
 
+from django.contrib.admin.models import ADDITION, DELETION
+from django.db import transaction
 from django.db.models import ProtectedError
 from django.shortcuts import get_object_or_404
 from drf_spectacular.utils import OpenApiParameter, extend_schema
-from rest_framework.exceptions import NotFound, PermissionDenied
+from rest_framework.exceptions import PermissionDenied
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.reverse import reverse
@@ -13,6 +15,7 @@ from rest_framework.status import HTTP_201_CREATED, HTTP_204_NO_CONTENT
 from rest_framework.viewsets import GenericViewSet
 
 from accounts.conflicts import Conflict, conflicts
+from accounts.history import record, save_and_record
 from accounts.models import SLUG_PATTERN
 from accounts.rest import json_array, person
 from devices import listing
@@ -79,7 +82,9 @@ class DeviceViewSet(GenericViewSet):
         serializer = self.get_serializer(data=request.data)
         serializer.is_valid(raise_exception=True)
         with conflicts(TAKEN):
-            uid = serializer.save().device_uid
+            made = serializer.save()
+            record(person(request), ADDITION, made)
+        uid = made.device_uid
         address = reverse("device-detail", [uid], request=request)
         return Response(self._json(uid), HTTP_201_CREATED, headers={"Location": address})
 
@@ -98,7 +103,7 @@ class DeviceViewSet(GenericViewSet):
             was_enabled = device.is_enabled
             change = self.get_serializer(device, data=request.data, partial=True)
             change.is_valid(raise_exception=True)
-            change.save()
+            save_and_record(person(request), change)
             # Otherwise nothing is new to the broker, and a session would end for it.
             if device.is_enabled != was_enabled:
                 BrokerChange.objects.note([device.pk], with_gateways=True)
@@ -110,8 +115,12 @@ class DeviceViewSet(GenericViewSet):
 
         Until then its uid cannot be used again.
         """
-        if not self.get_queryset().filter(device_uid=device_uid).retire():
-            raise NotFound
+        with transaction.atomic():
+            # Nobody else may delete it meanwhile, and be in its history as well.
+            devices = self.get_queryset().select_for_update(no_key=True)
+            device = get_object_or_404(devices, device_uid=device_uid)
+            record(person(request), DELETION, device)
+            Device.objects.filter(pk=device.pk).retire()
         return Response(status=HTTP_204_NO_CONTENT)
 
     def _json(self, device_uid: str) -> bytes:
@@ -151,6 +160,7 @@ class DeviceTypeViewSet(GenericViewSet):
         with conflicts(TYPE_TAKEN):
             serializer.is_valid(raise_exception=True)
             made = serializer.save()
+            record(person(request), ADDITION, made)
         address = reverse("device-type-detail", [made.pk], request=request)
         return Response(serializer.data, HTTP_201_CREATED, headers={"Location": address})
 
@@ -169,7 +179,7 @@ class DeviceTypeViewSet(GenericViewSet):
             found = self._changeable(id)
             change = self.get_serializer(found, data=request.data, partial=True)
             change.is_valid(raise_exception=True)
-            change.save()
+            save_and_record(person(request), change)
         return Response(DeviceTypeSerializer(found).data)
 
     @extend_schema(summary="Delete a device type", parameters=[ID], responses={204: None})
@@ -177,7 +187,9 @@ class DeviceTypeViewSet(GenericViewSet):
         """While there are devices of this type, or enrolment keys that are not revoked: 409."""
         try:
             with conflicts(IN_USE):
-                self._changeable(id).delete()
+                found = self._changeable(id)
+                record(person(request), DELETION, found)
+                found.delete()
         except ProtectedError as error:
             raise Conflict(IN_USE) from error
         return Response(status=HTTP_204_NO_CONTENT)

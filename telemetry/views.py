@@ -5,7 +5,9 @@ from typing import Any, cast
 from uuid import UUID
 
 import orjson
+from django.db import transaction
 from django.http import StreamingHttpResponse
+from django.utils.translation import gettext_noop
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema
 from rest_framework.decorators import action
@@ -18,6 +20,7 @@ from rest_framework.viewsets import GenericViewSet
 
 from accounts.conflicts import Conflict
 from accounts.files import file
+from accounts.history import note
 from accounts.rest import (
     ByRole,
     FileNegotiation,
@@ -26,6 +29,7 @@ from accounts.rest import (
     nothing_in,
     person,
 )
+from accounts.words import sentence
 from devices.credentials.authenticating import Account
 from devices.models import Device
 from telemetry import examples, export
@@ -52,6 +56,8 @@ from telemetry.serializers import (
 )
 from telemetry.series import series
 
+WAS_REPLAYED = sentence(gettext_noop("Replayed: {outcome}."))
+DEALT_WITH = sentence(gettext_noop("Marked as dealt with."))
 NO_DEVICE = "There is no such device, or you may not see it."
 CSV = "text/csv"
 NDJSON = "application/x-ndjson"
@@ -343,6 +349,7 @@ class RejectedViewSet(GenericViewSet):
         outcome = replay(rejected)
         if outcome is None:
             raise Conflict("It is dealt with already. There is nothing to replay.")
+        note(person(request), rejected, WAS_REPLAYED.format(outcome=outcome))
         return Response({"outcome": outcome, **RejectedSerializer(rejected).data})
 
     @extend_schema(
@@ -356,7 +363,10 @@ class RejectedViewSet(GenericViewSet):
     def resolve(self, request: Request, pk: str) -> Response:
         """It leaves the list of open ones and is not stored. Doing it twice changes nothing."""
         nothing_in(request)
-        self.get_queryset().filter(pk=self.get_object().pk).resolve()
+        rejected = self.get_object()
+        with transaction.atomic():
+            if self.get_queryset().filter(pk=rejected.pk).resolve():
+                note(person(request), rejected, DEALT_WITH)
         return Response(RejectedSerializer(self.get_object()).data)
 
 

@@ -5,18 +5,24 @@ Rows are checked one by one; the database is asked and told about all of them to
 
 from typing import Any
 
+from django.contrib.admin.models import ADDITION, CHANGE
 from django.db import transaction
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
 
 from accounts.fields import no_such_tenant
 from accounts.models import Tenant, User
+from accounts.words import sentence
 from devices.bulk.files import CHUNK, COLUMNS, Row
 from devices.bulk.report import Outcome, Report, Result
 from devices.bulk.rows import Values, checks, fault, in_attempts, uid_of
+from devices.history import record_devices
 from devices.models import TAKEN, BrokerChange, Device, DeviceType
 from devices.serializers import NO_TENANT, NO_TYPE, DeviceSerializer
+
+IMPORTED = sentence(gettext_noop("Imported from a file."))
 
 
 class DeviceRowSerializer(DeviceSerializer):
@@ -97,6 +103,8 @@ class Plan:
                 update_fields=self.changed_fields,
             )
         BrokerChange.objects.note(self.switched, with_gateways=True)
+        record_devices(self.user, ADDITION, [device.pk for device in self.new], IMPORTED)
+        record_devices(self.user, CHANGE, [device.pk for device in self.changed], IMPORTED)
 
     def _result(self, row: Row, values: Values | ValidationError) -> Result:
         try:

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
+from django.contrib.admin.models import ADDITION
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.decorators import action
 from rest_framework.exceptions import ValidationError
@@ -16,6 +17,7 @@ from rest_framework.status import HTTP_202_ACCEPTED
 from rest_framework.viewsets import GenericViewSet
 
 from accounts.conflicts import Conflict
+from accounts.history import record
 from accounts.rest import (
     ByRole,
     QueryParameters,
@@ -24,8 +26,9 @@ from accounts.rest import (
     nothing_in,
     person,
 )
-from devices.commands.cancelling import cancel, cancel_batch, why_not
+from devices.commands.cancelling import why_not
 from devices.commands.filters import BatchFilters, CommandFilters, DeviceCommandFilters
+from devices.commands.recorded import cancel_and_log, cancel_batch_and_log
 from devices.commands.representation import (
     BATCH,
     BATCH_WHOLE,
@@ -118,6 +121,8 @@ class SendView(GenericAPIView):
         device = get_object_or_404(Device.objects.visible_to(me), device_uid=device_uid)
         asked = valid(self.get_serializer(data=request.data))
         sent = send(asked.order, device, me, key)
+        if sent.is_new:
+            record(me, ADDITION, sent.what)
         made = Command.objects.filter(pk=sent.what.pk).annotate(json=COMMAND_SENT)
         json = made.values_list("json", flat=True).get()
         return accepted(request, sent, "command-detail", json.encode())
@@ -204,6 +209,8 @@ class CommandViewSet(GenericViewSet):
             told = [each._asdict() for each in skipped]
             return Response({"dry_run": True, "total": len(able), "skipped": told})
         sent = send_to_many(asked.order, devices, tenant, target, me, key)
+        if sent.is_new:
+            record(me, ADDITION, sent.what)
         return accepted(request, sent, "command-batch-detail", whole(request, sent.what.pk))
 
     @extend_schema(summary="Read a command", parameters=[ID], responses=CommandWholeSerializer)
@@ -229,7 +236,7 @@ class CommandViewSet(GenericViewSet):
         """
         nothing_in(request)
         commands: Any = Command.objects.filter(pk=get_object_or_404(self.get_queryset(), id=id).pk)
-        cancel(commands, person(request))
+        cancel_and_log(commands, person(request))
         command = commands.annotate(json=COMMAND).get()
         if command.status != CommandStatus.CANCELLED:
             raise Conflict(why_not(command))
@@ -296,7 +303,7 @@ class BatchViewSet(GenericViewSet):
         changes nothing.
         """
         nothing_in(request)
-        cancel_batch(get_object_or_404(self.get_queryset(), id=id), person(request))
+        cancel_batch_and_log(get_object_or_404(self.get_queryset(), id=id), person(request))
         return Response(whole(request, id))
 
 

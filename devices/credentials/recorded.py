@@ -4,26 +4,17 @@ Of a credential it says the number, never the secret.
 """
 
 from collections.abc import Collection, Mapping
-from typing import Any
 
 from django.contrib.admin.models import CHANGE, LogEntry
-from django.contrib.contenttypes.models import ContentType
-from django.db import connection, transaction
+from django.db import transaction
 from django.utils.translation import gettext_noop as _
 
 from accounts.models import User
 from accounts.words import sentence
 from devices.credentials.issuing import ORDINARY, Given, Issued, Terms, issue, revoke, speak_for
+from devices.history import record_devices
 from devices.models import Credential, Device, Origin
 
-# Optimization: one statement, which saves ten thousand objects, and as many parameters nine times.
-RECORD = """
-INSERT INTO django_admin_log (
-    action_time, object_id, object_repr, action_flag, change_message, content_type_id, user_id
-)
-SELECT statement_timestamp(), id::text, device_uid, %(flag)s, %(said)s, %(type)s, %(by)s
-FROM devices_device WHERE id = ANY(%(devices)s) ORDER BY id
-"""
 NEW = {
     Origin.ISSUED: sentence(_("New credential.")),
     Origin.IMPORTED: sentence(_("A token that it has already was made its credential.")),
@@ -43,15 +34,8 @@ def issue_and_record(
 ) -> list[Issued]:
     """As `issue`, which see."""
     issued = issue(devices, by, terms, given)
-    values: dict[str, Any] = {
-        "devices": [each.credential.device_id for each in issued],
-        "flag": CHANGE,
-        "said": NEW[terms.origin],
-        "type": ContentType.objects.get_for_model(Device).pk,
-        "by": by.pk,
-    }
-    with connection.cursor() as cursor:
-        cursor.execute(RECORD, values)
+    numbers = [each.credential.device_id for each in issued]
+    record_devices(by, CHANGE, numbers, NEW[terms.origin])
     return issued
 
 

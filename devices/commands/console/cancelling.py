@@ -3,29 +3,22 @@
 from collections.abc import Callable
 from typing import Any
 
-from django.contrib.admin.models import CHANGE, LogEntry
 from django.core.exceptions import PermissionDenied
-from django.db import transaction
 from django.db.models import Count, Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import URLPattern, path
 from django.utils.decorators import method_decorator
-from django.utils.translation import gettext, gettext_noop, ngettext
+from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_POST
 
-from accounts.models import User
 from accounts.readonly import ReadOnlyAdmin
-from accounts.words import number, sentence
-from devices.commands.cancelling import cancel
+from accounts.words import number
 from devices.commands.console.shown import page_of
-from devices.models import UNHEARD, Command, CommandQuerySet, CommandStatus
+from devices.models import UNHEARD, CommandQuerySet, CommandStatus
 
 NOT_AGAIN = _("What is out already is not published again.")
-
-
-LOGGED = sentence(gettext_noop("Cancelled."))
 
 
 class CancellableAdmin(ReadOnlyAdmin):
@@ -75,14 +68,6 @@ class CancellableAdmin(ReadOnlyAdmin):
 def held_back(commands: CommandQuerySet) -> CommandQuerySet:
     """Those for which the button does something: they are cancelled, or not published again."""
     return commands.filter(status__in=UNHEARD, withdrawn_at=None)
-
-
-@transaction.atomic
-def cancel_and_log(commands: CommandQuerySet, by: User) -> int:
-    """Cancel those of `commands` that can be, each with an entry in its log; returns how many."""
-    cancelled = Command.objects.filter(pk__in=cancel(commands, by)).only("cmd", "id")
-    LogEntry.objects.log_actions(by.pk, cancelled, CHANGE, LOGGED)
-    return len(cancelled)
 
 
 def in_words(cancelled: int, commands: CommandQuerySet, missing: int = 0) -> str:

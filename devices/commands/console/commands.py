@@ -29,15 +29,13 @@ from accounts.admin import exact, moment, person
 from accounts.readonly import FixedOrderChangeList, TimeRangeFilter
 from accounts.words import in_language
 from devices.commands.cancelling import AGAIN, why_not
-from devices.commands.console.cancelling import CancellableAdmin, cancel_and_log, in_words
+from devices.commands.console.cancelling import CancellableAdmin, in_words
 from devices.commands.console.shown import (
     found,
     in_brief,
     late_label,
     link,
     named_link,
-    once,
-    page_of,
     pretty,
     status_label,
     status_of,
@@ -45,6 +43,7 @@ from devices.commands.console.shown import (
 )
 from devices.commands.meanings import meaning_of
 from devices.commands.reasons import REASON
+from devices.commands.recorded import cancel_and_log
 from devices.models import (
     ENDED,
     Command,
@@ -56,7 +55,6 @@ from devices.models import (
 )
 
 OPEN = set(CommandStatus.values) - set(ENDED)
-NEWEST = 5
 STEPS_SHOWN = 200
 LONGEST_WHY = 120
 PARTS = ("device", "batch")
@@ -94,24 +92,6 @@ def steps_of(command: Any) -> list[tuple[SafeString, str, str, str]]:
         steps.append((label, at, step["by"], in_language(step["detail"])))
         has_ended = step["status"] in ENDED
     return steps[-STEPS_SHOWN:]
-
-
-def newest(device: Device) -> SafeString:
-    """A table of the newest commands to a device, for its page."""
-    commands = in_a_table(Command.objects.filter(device=device))[:NEWEST]
-    shown = once(device, "newest_commands", commands)
-    rows = [
-        {
-            "page": page_of(command),
-            "command": command,
-            "params": in_brief(command.params),
-            "status": status_of(command),
-            "why": why_in_brief(command),
-            "created": moment(command.created_at),
-        }
-        for command in shown
-    ]
-    return render_to_string("admin/devices/device/commands.html", {"rows": rows})
 
 
 class CommandList(FixedOrderChangeList):

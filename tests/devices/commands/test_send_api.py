@@ -4,6 +4,7 @@ import json
 from datetime import datetime, timedelta
 
 import pytest
+from django.contrib.contenttypes.models import ContentType
 
 from devices.commands.serializers import CommandSentSerializer
 from devices.models import Command, Device
@@ -239,6 +240,7 @@ def test_of_those_who_fill_a_queue_at_one_moment_the_last_are_refused(transactio
 
 def test_sending_costs_the_same_however_many_are_open(cast):
     app = api(cast.operator)
+    ContentType.objects.get_for_model(Command)  # Kept by a process that has asked for it once.
     few = queries_of(app, URL, "post", **REBOOT)
     for _ in range(20):
         people.command(cast.device)
