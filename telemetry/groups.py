@@ -37,7 +37,7 @@ FROM pair CROSS JOIN LATERAL (
         SELECT received_at FROM ({open}) AS message
         WHERE reason = pair.reason AND device_uid = pair.device_uid
         ORDER BY received_at LIMIT %(counted)s
-    ) AS some
+    ) AS few
 ) AS counted CROSS JOIN LATERAL (
     SELECT received_at AS newest FROM ({open}) AS message
     WHERE reason = pair.reason AND device_uid = pair.device_uid
@@ -51,18 +51,18 @@ SELECT reason, count
 FROM unnest(%(reasons)s::text[]) AS wanted (reason) CROSS JOIN LATERAL (
     SELECT count(*) FROM (
         SELECT 1 FROM ({open}) AS message WHERE reason = wanted.reason LIMIT %(counted)s
-    ) AS some
+    ) AS few
 ) AS counted
 WHERE count > 0
 """
 
 
 class Group(NamedTuple):
-    """Messages of one device with one reason; `count` stops at COUNTED."""
+    """Messages of one device with one reason; `number` stops at COUNTED."""
 
     reason: str
     device_uid: str
-    count: int
+    number: int
     oldest: datetime
     newest: datetime
 

@@ -139,6 +139,18 @@ class RejectedMessage(models.Model):
             models.Index(fields=["-received_at", "-id"], name="rejected_by_time"),
             # A device's list, and `maintain` where it erases the device.
             models.Index(fields=["device_uid", "-received_at", "-id"], name="rejected_by_device"),
+            # Open ones by reason and device (telemetry/groups.py), and one such group in the order
+            # in which it came: of a tenant, and for platform staff.
+            models.Index(
+                fields=["tenant", "reason", "device_uid", "received_at"],
+                name="rejected_open_by_group",
+                condition=models.Q(resolved_at__isnull=True),
+            ),
+            models.Index(
+                fields=["reason", "device_uid", "received_at"],
+                name="rejected_open_by_reason",
+                condition=models.Q(resolved_at__isnull=True),
+            ),
         ]
 
     def __str__(self) -> str:

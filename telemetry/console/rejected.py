@@ -1,49 +1,53 @@
-"""The console's pages of messages that could not be stored."""
+"""The console's pages of messages that could not be stored: the list, and the page of one."""
 
-from collections import Counter
+from functools import partial
 from typing import Any
 
 from django.contrib import messages
+from django.contrib.admin.models import LogEntry
+from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import PermissionDenied
-from django.db.models import QuerySet
+from django.db.models import BinaryField, QuerySet
+from django.db.models.functions import Substr
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.loader import render_to_string
-from django.urls import URLPattern, path
+from django.urls import URLPattern, path, reverse
 from django.utils.decorators import method_decorator
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django.views.decorators.http import require_POST
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+from django.views.decorators.http import require_GET, require_POST
 from unfold.contrib.filters.admin import (
     ChoicesDropdownFilter,
     RadioFilter,
     RelatedDropdownFilter,
+    TextFilter,
 )
 from unfold.decorators import action, display
 
-from accounts.admin import coloured, moment
-from accounts.readonly import ReadOnlyAdmin
+from accounts.admin import coloured, moment, person
+from accounts.readonly import ReadOnlyAdmin, TimeRangeFilter
+from devices.models import Device
+from telemetry.console import dealing, grouped
 from telemetry.console.advice import ADVICE
-from telemetry.console.shown import LONGEST_SHOWN, hex_dump, text_of
+from telemetry.console.shown import is_plain, text_of, visible, ways
 from telemetry.models import RejectedMessage, RejectedMessageQuerySet
 from telemetry.reasons import Reason
-from telemetry.replay import DUPLICATE, REJECTED, STORED, replay
 
-REPLAYED_AT_ONCE = 100
-
-OUTCOMES = {
-    STORED: "stored",
-    DUPLICATE: "stored before already",
-    REJECTED: "rejected again (still open)",
-}
+PREVIEWED = 80
+CHANGES_SHOWN = 20
+LINK = '<a class="font-semibold text-primary-600 dark:text-primary-500" href="{}">{}</a>'
 
 
-class ResolvedFilter(RadioFilter):
-    title = "state"
+class StateFilter(RadioFilter):
+    title = _("state")
     parameter_name = "state"
     all_option = None
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("open", "Open"), ("resolved", "Dealt with"), ("all", "All")]
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return [("open", _("Open")), ("resolved", _("Dealt with")), ("all", _("All"))]
 
     def value(self) -> str:
         return super().value() or "open"
@@ -56,31 +60,103 @@ class ResolvedFilter(RadioFilter):
         return queryset.open() if self.value() == "open" else queryset.resolved()
 
 
+class DeviceFilter(TextFilter):
+    """The whole id of a device, by which an index finds its messages."""
+
+    title = _("device")
+    parameter_name = "device_uid"
+
+    def queryset(
+        self, request: HttpRequest, queryset: RejectedMessageQuerySet
+    ) -> RejectedMessageQuerySet:
+        uid = self.value()
+        if not uid:
+            return queryset
+        if uid == grouped.NAMELESS:
+            return queryset.filter(device_uid="")
+        return queryset.filter(device_uid=uid)
+
+
 class RejectedMessageAdmin(ReadOnlyAdmin):
-    list_display = ["received", "reason_label", "device_uid", "tenant", "topic_text", "state"]
+    """Without any parameter the list's address is the page of groups."""
+
+    list_display = [
+        "received", "reason_label", "device_uid", "tenant", "topic_text", "preview", "state",
+    ]  # fmt: skip
     list_filter = [
-        ResolvedFilter,
+        StateFilter,
         ("reason", ChoicesDropdownFilter),
+        DeviceFilter,
+        ("received_at", TimeRangeFilter),
         ("tenant", RelatedDropdownFilter),
     ]
     list_select_related = ["tenant"]
-    search_fields = ["device_uid"]
+    list_before_template = "admin/telemetry/rejectedmessage/above.html"
+    # A part of it would be looked for in every message.
+    search_fields = ["device_uid__exact"]
+    search_help_text = _("The whole id of a device")
     ordering = ["-received_at", "-id"]
     actions = ["replay_selected", "resolve_selected"]
+    nothing_yet = _("Nothing was rejected.")
     change_form_outer_before_template = "admin/telemetry/rejectedmessage/buttons.html"
     fields = [
-        "received", "tenant", "device_uid", "topic_text", "reason_text", "detail", "advice",
-        "state", "payload_text",
+        "received", "tenant", "device", "topic_text", "reason_text", "detail_text", "advice",
+        "state", "payload_text", "changes",
     ]  # fmt: skip
 
+    class Media:
+        css = {"all": ["telemetry/console/rejected.css"]}
+
     def get_urls(self) -> list[URLPattern]:
-        name = "telemetry_rejectedmessage_deal"
-        deal = self.admin_site.admin_view(self.deal_view)
-        return [path("<path:object_id>/deal/", deal, name=name), *super().get_urls()]
+        own = [
+            ("groups/", partial(grouped.page, self), "groups"),
+            ("replay/", partial(dealing.page, self, dealing.REPLAY), "replay_many"),
+            ("resolve/", partial(dealing.page, self, dealing.RESOLVE), "resolve_many"),
+            ("<path:object_id>/deal/", self.deal_view, "deal"),
+            ("<path:object_id>/payload/", self.payload_view, "payload"),
+        ]
+        return [
+            *(
+                path(
+                    address,
+                    self.admin_site.admin_view(view),
+                    name=f"telemetry_rejectedmessage_{name}",
+                )
+                for address, view, name in own
+            ),
+            *super().get_urls(),
+        ]
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        if request.method == "GET" and not request.GET:
+            return grouped.page(self, request)
+        chosen = request.GET.copy()
+        chosen.pop("p", None)
+        return super().changelist_view(
+            request,
+            {
+                "chosen": chosen.urlencode(),
+                "can_deal": self.has_deal_permission(request),
+                "shown": "list",
+                **(extra_context or {}),
+            },
+        )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[RejectedMessage]:
-        # A page of the list would read fifty payloads and show none.
-        return super().get_queryset(request).defer("payload")
+        # A page of the list would read fifty payloads and show the beginning of each.
+        beginning = Substr("payload", 1, PREVIEWED, output_field=BinaryField())
+        return super().get_queryset(request).defer("payload").annotate(beginning=beginning)
+
+    def get_object(
+        self, request: HttpRequest, object_id: str, from_field: str | None = None
+    ) -> Any:
+        found: Any = super().get_object(request, object_id, from_field)
+        # A message names a device; whether this person may see it is another matter.
+        seen = Device.objects.visible_to(person(request))
+        found.named_device = seen.filter(device_uid=found.device_uid).first()
+        return found
 
     def has_deal_permission(self, request: HttpRequest) -> bool:
         """Whether the user may replay rejected messages and mark them as dealt with."""
@@ -92,74 +168,106 @@ class RejectedMessageAdmin(ReadOnlyAdmin):
         if not self.has_deal_permission(request):
             raise PermissionDenied
         message = self.get_object(request, object_id)
-        one = RejectedMessage.objects.filter(pk=message.pk)
-        deal = self.replay_selected if "replay" in request.POST else self.resolve_selected
-        deal(request, one)
+        what = dealing.REPLAY if "replay" in request.POST else dealing.RESOLVE
+        self._deal(request, what, RejectedMessage.objects.filter(pk=message.pk))
         return redirect("admin:telemetry_rejectedmessage_change", object_id)
 
-    @action(description="Replay", permissions=["deal"])
+    @method_decorator(require_GET)
+    def payload_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """The payload as it came, or what was kept of it, for a program to look into."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        message = self.get_object(request, object_id)
+        # Whatever it is, no browser is to make something of it.
+        headers = {
+            "Content-Disposition": f'attachment; filename="{message.pk}.bin"',
+            "X-Content-Type-Options": "nosniff",
+        }
+        payload = bytes(message.payload)
+        return HttpResponse(payload, content_type="application/octet-stream", headers=headers)
+
+    @action(description=_("Replay"), permissions=["deal"])
     def replay_selected(self, request: HttpRequest, queryset: RejectedMessageQuerySet) -> None:
-        # Oldest first, as they would have been stored.
-        chosen = queryset.open().order_by("received_at", "id")[:REPLAYED_AT_ONCE]
-        outcomes: Counter[str] = Counter()
-        for rejected in chosen:
-            outcome = replay(rejected)
-            outcomes[outcome] += 1
-            self.log_change(request, rejected, f"Replayed: {outcome}.")
-        self._report(request, outcomes)
+        self._deal(request, dealing.REPLAY, queryset)
 
-    def _report(self, request: HttpRequest, outcomes: Counter[str]) -> None:
-        """Say how many of the replayed messages met which end."""
-        counts = ", ".join(
-            f"{outcomes[outcome]} {text}" for outcome, text in OUTCOMES.items() if outcomes[outcome]
-        )
-        level = messages.WARNING if outcomes[REJECTED] or not counts else messages.SUCCESS
-        text = f"Replayed: {counts}." if counts else "Nothing to replay: all dealt with already."
-        self.message_user(request, text, level)
-
-    @action(description="Mark as dealt with", permissions=["deal"])
+    @action(description=_("Mark as dealt with"), permissions=["deal"])
     def resolve_selected(self, request: HttpRequest, queryset: RejectedMessageQuerySet) -> None:
-        for rejected in queryset.open():
-            self.log_change(request, rejected, "Marked as dealt with.")
-        count = queryset.resolve()
-        self.message_user(request, f"{count} marked as dealt with.", messages.SUCCESS)
+        self._deal(request, dealing.RESOLVE, queryset)
 
-    @display(description="received")
+    def _deal(
+        self, request: HttpRequest, what: dealing.What, queryset: RejectedMessageQuerySet
+    ) -> None:
+        """Deal with what a person chose by hand, which is a page of the list at most."""
+        tally = dealing.Tally()
+        dealing.take_step(request, what, queryset, tally)
+        level = messages.WARNING if tally.is_doubtful else messages.SUCCESS
+        self.message_user(request, what.report(tally), level)
+
+    @display(description=_("received"))
     def received(self, rejected: RejectedMessage) -> str:
         return moment(rejected.received_at)
 
-    @display(description="reason")
+    @display(description=_("reason"))
     def reason_label(self, rejected: RejectedMessage) -> SafeString:
-        colour = "danger" if rejected.reason in (Reason.ERROR, Reason.DATABASE) else ""
-        return coloured(rejected.reason.replace("_", " "), colour)
+        return grouped.label(rejected.reason)
 
-    @display(description="topic")
-    def topic_text(self, rejected: RejectedMessage) -> str:
-        topic = bytes(rejected.topic)
-        return text_of(topic) or repr(topic)[2:-1]
+    @display(description=_("topic"))
+    def topic_text(self, rejected: RejectedMessage) -> SafeString:
+        return visible(text_of(bytes(rejected.topic)))
 
-    @display(description="state")
+    @display(description=_("payload"))
+    def preview(self, rejected: Any) -> SafeString:
+        beginning = text_of(bytes(rejected.beginning))
+        more = "…" if rejected.size > PREVIEWED else ""
+        return format_html('<code class="console-break">{}{}</code>', visible(beginning), more)
+
+    @display(description=_("state"))
     def state(self, rejected: RejectedMessage) -> SafeString:
         if rejected.resolved_at:
-            return coloured("dealt with", "success")
-        return coloured("open", "warning")
+            return coloured(gettext("dealt with"), "success")
+        return coloured(gettext("open"), "warning")
 
-    @display(description="reason")
+    @display(description=_("device"))
+    def device(self, rejected: Any) -> SafeString | str:
+        if not rejected.named_device:
+            return rejected.device_uid
+        page = reverse("admin:devices_device_change", args=[rejected.named_device.pk])
+        return format_html(LINK, page, rejected.device_uid)
+
+    @display(description=_("reason"))
     def reason_text(self, rejected: RejectedMessage) -> str:
         return rejected.get_reason_display()
 
-    @display(description="what to do")
-    def advice(self, rejected: RejectedMessage) -> str:
+    @display(description=_("detail"))
+    def detail_text(self, rejected: RejectedMessage) -> SafeString:
+        return visible(rejected.detail)
+
+    @display(description=_("what to do"))
+    def advice(self, rejected: RejectedMessage) -> Any:
         return ADVICE[Reason(rejected.reason)]
 
-    @display(description="payload")
+    @display(description=_("payload"))
     def payload_text(self, rejected: RejectedMessage) -> SafeString:
         payload = bytes(rejected.payload)
-        text = text_of(payload)
         context = {
-            "text": text and text[:LONGEST_SHOWN],
-            "dump": hex_dump(payload[:LONGEST_SHOWN]) if text is None else "",
-            "size": len(payload),
-            "is_cut": len(payload if text is None else text) > LONGEST_SHOWN,
+            "ways": ways(payload),
+            "kept": len(payload),
+            "size": rejected.size,
+            "is_plain": is_plain(text_of(payload)),
+            "address": reverse("admin:telemetry_rejectedmessage_payload", args=[rejected.pk]),
         }
         return render_to_string("admin/telemetry/rejectedmessage/payload.html", context)
+
+    @display(description=_("history"))
+    def changes(self, rejected: RejectedMessage) -> SafeString:
+        # Served by the index of the history of one thing.
+        kind = ContentType.objects.get_for_model(RejectedMessage)
+        entries = LogEntry.objects.filter(content_type=kind, object_id=rejected.pk)
+        newest = entries.select_related("user").order_by("-pk")[:CHANGES_SHOWN]
+        rows = [
+            # Written by this console, in English; nobody else writes of these messages.
+            {"at": moment(each.action_time), "by": each.user, "what": gettext(each.change_message)}
+            for each in newest
+            if each.change_message
+        ]
+        return render_to_string("admin/telemetry/rejectedmessage/changes.html", {"rows": rows})
