@@ -98,6 +98,10 @@ PAGES = {
     "telemetry_rejectedmessage_delete": "403 403 403 404 403 302",
     "telemetry_rejectedmessage_history": "403 200 200 404 200 302",
     "telemetry_rejectedmessage_deal": "405 405 405 405 405 302",
+    "telemetry_rejectedmessage_groups": "403 200 200 200 200 302",
+    "telemetry_rejectedmessage_replay_many": "403 200 200 200 200 302",
+    "telemetry_rejectedmessage_resolve_many": "403 200 200 200 200 302",
+    "telemetry_rejectedmessage_payload": "403 200 200 404 200 302",
 }
 ADDRESSES = {
     "app_list": "/admin/devices/",
