@@ -35,6 +35,8 @@ MENU = [
         ("Devices", "sensors", "devices.view_device", "admin:devices_device_changelist"),
         ("Device types", "category", "devices.view_devicetype",
          "admin:devices_devicetype_changelist"),
+        ("Alerts", "notifications", "devices.view_alert", "admin:devices_alert_changelist"),
+        ("Alert rules", "rule", "devices.view_alertrule", "admin:devices_alertrule_changelist"),
         ("Commands", "terminal", "devices.view_command", "admin:devices_command_changelist"),
         ("Command batches", "playlist_add_check", "devices.view_commandbatch",
          "admin:devices_commandbatch_changelist"),

@@ -14,7 +14,7 @@ from accounts.models import Role, Tenant, User
 from devices.commands.sending import Order, send, send_to_many
 from devices.credentials.issuing import Terms, issue
 from devices.enrolment.keys import Made, make
-from devices.models import Command, CommandBatch, Device, DeviceState
+from devices.models import Alert, AlertRule, Command, CommandBatch, Device, DeviceState
 from telemetry import partitions
 from telemetry.models import RejectedMessage, Telemetry
 from telemetry.reasons import Reason
@@ -107,6 +107,20 @@ def batch(tenant: Tenant, by: User | None = None, cmd: str = "reboot") -> Comman
 def token(device: Device, by: User | None = None, **terms: Any) -> str:
     """The token of a new credential of a device; `terms` are those of `issuing.Terms`."""
     return issue([device], by, Terms(**terms))[0].token
+
+
+def alert(device: Device, **fields: Any) -> Alert:
+    """An open alert of a device that is silent for an hour, by a rule with both addresses."""
+    rule = AlertRule.objects.create(
+        tenant=device.tenant,
+        name="Pumps",
+        emails=["night@t0.example"],
+        webhook_url="https://hooks.example.com/alerts",
+        webhook_secret="whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=",
+    )
+    now = timezone.now()
+    usual = {"condition": "silent", "since": now - timedelta(hours=1), "raised_at": now}
+    return Alert.objects.create(rule=rule, device=device, tenant=device.tenant, **usual | fields)
 
 
 def enrolment_key(tenant: Tenant, by: User, **fields: Any) -> Made:

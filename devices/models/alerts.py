@@ -3,6 +3,7 @@
 import uuid
 
 from django.contrib.postgres.fields import ArrayField
+from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
 from django.db.models import F, Q
@@ -135,6 +136,13 @@ class AlertRule(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    def clean(self) -> None:
+        usable = DeviceType.objects.usable_by(self.tenant_id)
+        if self.type_id and not usable.filter(pk=self.type_id).exists():
+            raise ValidationError(
+                {"type": _("Choose a type of the rule's tenant, or a shared one.")}
+            )
 
     def signing_secrets(self) -> list[str]:
         """Those that sign what is sent now, the newest first."""

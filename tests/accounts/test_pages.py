@@ -10,7 +10,15 @@ from django.test import Client
 from django.urls import URLPattern, reverse
 
 from accounts.models import Tenant, User
-from devices.models import BrokerChange, Command, CommandBatch, Device, DeviceType, EnrolmentKey
+from devices.models import (
+    AlertRule,
+    BrokerChange,
+    Command,
+    CommandBatch,
+    Device,
+    DeviceType,
+    EnrolmentKey,
+)
 from telemetry.models import RejectedMessage
 from tests import cast as people
 
@@ -63,6 +71,18 @@ PAGES = {
     "devices_device_credentials": "403 302 302 302 302 302",
     "devices_credential_gateway": "403 200 200 404 200 302",
     "devices_credential_revoke": "403 200 200 404 200 302",
+    "devices_alert_changelist": "200 200 200 200 200 302",
+    "devices_alert_add": "403 403 403 403 403 302",
+    "devices_alert_change": "200 200 200 404 200 302",
+    "devices_alert_delete": "403 403 403 404 403 302",
+    "devices_alert_history": "200 200 200 404 200 302",
+    "devices_alertrule_changelist": "403 200 200 200 200 302",
+    "devices_alertrule_add": "403 403 200 200 200 302",
+    "devices_alertrule_change": "403 200 200 404 200 302",
+    "devices_alertrule_delete": "403 403 200 404 200 302",
+    "devices_alertrule_history": "403 200 200 404 200 302",
+    "devices_alertrule_secret": "403 403 200 404 200 302",
+    "devices_alertrule_test": "405 405 405 405 405 302",
     "devices_brokerchange_changelist": "403 200 200 200 200 302",
     "devices_brokerchange_add": "403 403 403 403 403 302",
     "devices_brokerchange_change": "403 200 200 404 200 302",
@@ -113,6 +133,8 @@ ADDRESSES = {
     "devices_credential_revoke": "/admin/devices/device/{device}/credential/{credential}/revoke/",
     "telemetry_telemetry_changelist": "/admin/telemetry/telemetry/?device={device}",
 }
+# The stranger is an admin, and may make these for their own tenant.
+OF_ADMINS = (DeviceType, EnrolmentKey, AlertRule)
 
 
 def routes() -> dict[str, URLPattern]:
@@ -142,6 +164,8 @@ def thing(name: str, cast: SimpleNamespace) -> Any:
         "devices_device": cast.device.pk,
         "devices_device_command": cast.device.pk,
         "devices_device_credential": cast.device.pk,
+        "devices_alert": cast.alert.pk,
+        "devices_alertrule": cast.alert.rule_id,
         "devices_brokerchange": cast.change.pk,
         "devices_command": cast.command.pk,
         "devices_commandbatch": cast.command.batch_id,
@@ -166,6 +190,7 @@ def cast(cast: SimpleNamespace) -> SimpleNamespace:
     cast.type = DeviceType.objects.create(name="Sensor", tenant=cast.t0)
     people.token(cast.device)
     cast.credential = cast.device.credentials.get()
+    cast.alert = people.alert(cast.device)
     cast.change = BrokerChange.objects.create(device_uid="dev-01", tenant=cast.t0)
     return cast
 
@@ -209,7 +234,6 @@ def test_who_may_not_change_something_cannot_by_posting_either(cast, name, actor
 def contents() -> list[Any]:
     """All that the pages could change."""
     models = (Tenant, User, Device, Command, CommandBatch, RejectedMessage)
-    # The stranger is an admin, and may make types and keys for their own tenant.
-    of_admins = [each.objects.filter(tenant__slug="t0") for each in (DeviceType, EnrolmentKey)]
+    of_admins = [each.objects.filter(tenant__slug="t0") for each in OF_ADMINS]
     querysets = [*(model.objects.all() for model in models), *of_admins]
     return [list(rows.order_by("pk").values()) for rows in querysets]
