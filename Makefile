@@ -8,7 +8,7 @@ RUN := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
 SOURCES := accounts devices telemetry iotplatform manage.py
 
-.PHONY: demo demo-secure test test-all lint format docs screenshots bench lock
+.PHONY: demo demo-secure test test-all lint format docs screenshots bench messages lock
 
 # The whole platform on this machine. Ctrl-C stops all of it.
 demo: $(INSTALLED)
@@ -22,7 +22,7 @@ demo-secure: $(INSTALLED)
 test: $(INSTALLED)
 	$(RUN) -m pytest -n 2 $(ARGS)
 
-# Everything; fails at once where Debian's mosquitto, chromium, curl or g++ is missing.
+# Everything; fails at once where Debian's mosquitto, chromium, curl, g++ or gettext is missing.
 test-all: $(INSTALLED)
 	REQUIRE_ALL=1 $(RUN) -m pytest -n 2 $(ARGS)
 
@@ -47,6 +47,14 @@ screenshots: $(INSTALLED)
 
 bench: $(INSTALLED)
 	$(RUN) -m benchmarks $(ARGS)
+
+# After a change of texts that people see: brings new ones into locale/vi, to be filled in there, and
+# compiles what is filled in. Needs Debian's gettext.
+messages: $(INSTALLED)
+	$(RUN) manage.py makemessages --locale vi --no-location --no-wrap --no-obsolete \
+		--ignore 'tests/*' --ignore 'benchmarks/*'
+	sed -i '/^"POT-Creation-Date/d' locale/vi/LC_MESSAGES/django.po
+	$(RUN) manage.py compilemessages --locale vi --ignore .venv
 
 # After a change of the dependencies in pyproject.toml; make lock ARGS=--upgrade takes the newest.
 lock: COMPILE = UV_CUSTOM_COMPILE_COMMAND="make lock" $(RUN) -m uv pip compile --quiet \

@@ -21,6 +21,7 @@ NEEDED = {
     "chromium": "apt-get install chromium fonts-dejavu-core",
     "curl": "apt-get install curl",
     "g++": "apt-get install g++",
+    "xgettext": "apt-get install gettext",
 }
 """Marker, which is the name of the program as well → how to get it on Debian."""
 LONG = (

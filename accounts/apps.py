@@ -1,8 +1,9 @@
 """Application of tenants and users."""
 
 from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
 
 
 class AccountsConfig(AppConfig):
     name = "accounts"
-    verbose_name = "Access"
+    verbose_name = _("Access")

@@ -16,7 +16,7 @@ import environ
 from corsheaders.defaults import default_headers
 from django.core.exceptions import ImproperlyConfigured
 
-from iotplatform import embedded
+from iotplatform import embedded, look
 from iotplatform.csp import DIRECTIVES
 from iotplatform.kept import kept_secret
 
@@ -220,6 +220,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "devices.brokers.emqx.middleware.for_emqx",
     "django.middleware.security.SecurityMiddleware",
+    "iotplatform.headers.for_browsers",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.middleware.gzip.GZipMiddleware",
     "corsheaders.middleware.CorsMiddleware",
@@ -255,8 +256,9 @@ TEMPLATES = [
 # Accounts --------------------------------------------------------------------------------------
 
 AUTH_USER_MODEL = "accounts.User"
-# E-mail is unique by a constraint on its lower case, which this check does not know.
-SILENCED_SYSTEM_CHECKS = ["auth.W004"]
+# E-mail is unique by a constraint on its lower case, which the first check does not know. To HTTPS
+# leads the proxy; names below ours (the other two) may be somebody else's.
+SILENCED_SYSTEM_CHECKS = ["auth.W004", "security.W005", "security.W008", "security.W021"]
 # The second one does nothing but with AUTH_DEMO.
 AUTHENTICATION_BACKENDS = ["accounts.roles.RoleBackend", "accounts.demo.DemoBackend"]
 PASSWORD_HASHERS = [
@@ -361,6 +363,8 @@ SESSION_COOKIE_SECURE = not DEBUG
 CSRF_COOKIE_SECURE = not DEBUG
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
+# Said only where a page came by HTTPS.
+SECURE_HSTS_SECONDS = 0 if DEBUG else read(env.int, "HSTS_SECONDS", 2_592_000)
 CONTENT_SECURITY_POLICY = {"DIRECTIVES": DIRECTIVES}
 
 
@@ -385,16 +389,4 @@ LOGGING = {
 
 # The operator's console ------------------------------------------------------------------------
 
-UNFOLD = {
-    "SITE_TITLE": "IoT platform",
-    "SITE_HEADER": "IoT platform",
-    "SITE_SYMBOL": "sensors",
-    "SITE_FAVICONS": [
-        {"rel": "icon", "type": "image/svg+xml", "href": "iotplatform.admin.favicon"}
-    ],
-    "STYLES": ["iotplatform.admin.stylesheet"],
-    "SITE_URL": None,
-    "SHOW_HISTORY": True,
-    "DASHBOARD_CALLBACK": "iotplatform.admin.dashboard",
-    "SIDEBAR": {"navigation": "iotplatform.admin.navigation"},
-}
+UNFOLD = look.UNFOLD
