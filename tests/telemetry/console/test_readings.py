@@ -7,7 +7,7 @@ from django.db import connection
 from django.urls import NoReverseMatch, reverse
 
 from accounts.readonly import DEEPEST_PAGE
-from devices.models import Device
+from devices.models import Device, DeviceType
 from tests import cast as people
 from tests.queries import plan_of, queries_of
 
@@ -188,3 +188,31 @@ def test_no_address_looks_for_a_reading_by_its_id_alone(
     reading = people.reading(cast.device)
     with django_assert_num_queries(2):  # the session and the user
         assert client.get(f"{READINGS}{reading.pk}/{end}").status_code == 404
+
+
+def test_the_export_has_the_range_that_is_shown_with_both_ends(cast, client):
+    people.readings(cast.device, 3)
+    response = client.get(
+        READINGS, {"device": cast.device.pk, "ts_from_0": "2026-01-14", "ts_to_0": "2026-01-14"}
+    )
+    address = response.context["exports"]["ndjson"]
+    assert address == (
+        "/telemetry/dev-01/export?as=ndjson&from=2026-01-14T00%3A00%3A00%2B00%3A00"
+        "&to=2026-01-15T00%3A00%3A00%2B00%3A00"
+    )
+    lines = b"".join(client.get(address).streaming_content).splitlines()
+    assert len(lines) == 3
+
+
+def test_the_units_of_the_type_are_said(cast, client):
+    fields = {"temperature": {"label": "Temperature", "unit": "°C"}, "state": {"label": "State"}}
+    cast.device.type = DeviceType.objects.create(tenant=cast.t0, name="Meter", fields=fields)
+    cast.device.save()
+    page = client.get(READINGS, {"device": cast.device.pk}).text
+    assert "Units: Temperature °C</p>" in page
+
+
+def test_where_nothing_was_sent_the_page_says_so(cast, client):
+    assert (
+        "The device has sent nothing yet." in client.get(READINGS, {"device": cast.device.pk}).text
+    )
