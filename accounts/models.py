@@ -16,7 +16,8 @@ SLUG_PATTERN = r"[A-Za-z0-9_.:-]{1,128}"
 """What a tenant's slug and a device's uid look like: one level of an MQTT topic, case kept."""
 
 validate_slug = RegexValidator(
-    rf"\A{SLUG_PATTERN}\Z", "Use 1 to 128 letters, digits or the signs _ . : - and nothing else."
+    rf"\A{SLUG_PATTERN}\Z",
+    _("Use 1 to 128 letters, digits or the signs _ . : - and nothing else."),
 )
 
 
@@ -30,16 +31,19 @@ class Tenant(models.Model):
     """A customer of the platform; the first level of every topic of its devices."""
 
     slug = models.CharField(
+        _("slug"),
         max_length=128,
         unique=True,
         validators=[validate_slug],
-        help_text="The first level of the topics of its devices. Never changes.",
+        help_text=_("The first level of the topics of its devices. Never changes."),
     )
-    name = models.CharField(max_length=255)
+    name = models.CharField(_("name"), max_length=255)
 
     objects = TenantQuerySet.as_manager()
 
     class Meta:
+        verbose_name = _("tenant")
+        verbose_name_plural = _("tenants")
         ordering = ["slug"]
         constraints = [
             models.CheckConstraint(
@@ -72,9 +76,9 @@ class Tenant(models.Model):
 class Role(models.TextChoices):
     """What a person may do inside a tenant; `accounts/roles.py` has the table."""
 
-    VIEWER = "viewer"
-    OPERATOR = "operator"
-    ADMIN = "admin"
+    VIEWER = "viewer", _("Viewer")
+    OPERATOR = "operator", _("Operator")
+    ADMIN = "admin", _("Admin")
 
 
 class UserQuerySet(models.QuerySet["User"]):
@@ -122,15 +126,20 @@ class UserManager(BaseUserManager["User"].from_queryset(UserQuerySet)):  # type:
 class User(AbstractBaseUser, PermissionsMixin):
     """A person. Logs in with an e-mail address and works in one tenant, or is platform staff."""
 
-    email = models.EmailField("e-mail address")
-    role = models.CharField(max_length=16, choices=Role.choices, default=Role.VIEWER)
+    email = models.EmailField(_("e-mail address"))
+    role = models.CharField(_("role"), max_length=16, choices=Role.choices, default=Role.VIEWER)
     tenant = models.ForeignKey(
-        Tenant, on_delete=models.PROTECT, null=True, blank=True, related_name="users"
+        Tenant,
+        verbose_name=_("tenant"),
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="users",
     )
     is_active = models.BooleanField(
-        "active", default=True, help_text="Switch off instead of deleting: the history stays."
+        _("active"), default=True, help_text=_("Switch off instead of deleting: the history stays.")
     )
-    created_at = models.DateTimeField(auto_now_add=True)
+    created_at = models.DateTimeField(_("created at"), auto_now_add=True)
     language = models.CharField(
         _("language"),
         max_length=8,
@@ -148,17 +157,19 @@ class User(AbstractBaseUser, PermissionsMixin):
     objects = UserManager()
 
     class Meta:
+        verbose_name = _("user")
+        verbose_name_plural = _("users")
         ordering = ["email"]
         constraints = [
             models.UniqueConstraint(
                 Lower("email"),
                 name="user_email_unique",
-                violation_error_message="There is a user with this e-mail address already.",
+                violation_error_message=_("There is a user with this e-mail address already."),
             ),
             models.CheckConstraint(
                 condition=models.Q(tenant__isnull=False) | models.Q(is_superuser=True),
                 name="user_has_tenant_or_is_superuser",
-                violation_error_message="Choose a tenant: only platform staff can do without.",
+                violation_error_message=_("Choose a tenant: only platform staff can do without."),
             ),
             models.CheckConstraint(
                 condition=models.Q(role__in=Role.values), name="user_role_is_known"
@@ -278,6 +289,8 @@ class LoginAttempt(models.Model):
     objects = LoginAttemptQuerySet.as_manager()
 
     class Meta:
+        verbose_name = _("login attempt")
+        verbose_name_plural = _("login attempts")
         indexes = [
             models.Index(fields=["account", "address", "at"], name="loginattempt_pair"),
             models.Index(fields=["account", "at"], name="loginattempt_account"),

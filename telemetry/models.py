@@ -6,6 +6,7 @@ from uuid import UUID
 
 from django.db import models
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Tenant, User
 from devices.models import Device
@@ -39,19 +40,25 @@ class Telemetry(models.Model):
     the throughput, and `maintain` erases a deleted device's readings itself.
     """
 
-    id = models.BigAutoField(primary_key=True)
+    id = models.BigAutoField(_("id"), primary_key=True)
     device = models.ForeignKey(
-        Device, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="+"
+        Device,
+        verbose_name=_("device"),
+        on_delete=models.DO_NOTHING,
+        db_constraint=False,
+        db_index=False,
+        related_name="+",
     )
-    ts = models.DateTimeField("time")
-    msg_id = models.CharField(max_length=MSG_ID_LENGTH, db_collation="C")
-    received_at = models.DateTimeField()
-    payload = models.JSONField()
+    ts = models.DateTimeField(_("time"))
+    msg_id = models.CharField(_("msg id"), max_length=MSG_ID_LENGTH, db_collation="C")
+    received_at = models.DateTimeField(_("received at"))
+    payload = models.JSONField(_("payload"))
 
     objects = TelemetryQuerySet.as_manager()
 
     class Meta:
-        verbose_name = "reading"
+        verbose_name = _("reading")
+        verbose_name_plural = _("readings")
 
     def __str__(self) -> str:
         return f"{self.device_id} {self.ts:%Y-%m-%d %H:%M:%S}"
@@ -71,6 +78,10 @@ class Receipt(models.Model):
     msg_id = models.CharField(max_length=MSG_ID_LENGTH, db_collation="C")
     digest = models.BigIntegerField()
     received_at = models.DateTimeField()
+
+    class Meta:
+        verbose_name = _("receipt")
+        verbose_name_plural = _("receipts")
 
     def __str__(self) -> str:
         return f"{self.device_id} {self.msg_id}"
@@ -111,20 +122,26 @@ class RejectedMessage(models.Model):
     """A message that could not be stored, as it came, for a person to look into and replay."""
 
     # Derived from the message, so that storing it again after a lost COMMIT reply changes nothing.
-    id = models.UUIDField(primary_key=True)
-    tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, null=True, related_name="+")
-    device_uid = models.CharField(max_length=128, blank=True)
-    received_at = models.DateTimeField()
-    topic = models.BinaryField()
-    payload = models.BinaryField()
-    size = models.PositiveBigIntegerField(help_text="Bytes of the payload as it came.")
-    reason = models.CharField(max_length=32, choices=Reason.choices)
-    detail = models.TextField(blank=True)
-    resolved_at = models.DateTimeField(null=True, blank=True)
+    id = models.UUIDField(_("id"), primary_key=True)
+    tenant = models.ForeignKey(
+        Tenant, verbose_name=_("tenant"), on_delete=models.PROTECT, null=True, related_name="+"
+    )
+    device_uid = models.CharField(_("device uid"), max_length=128, blank=True)
+    received_at = models.DateTimeField(_("received at"))
+    topic = models.BinaryField(_("topic"))
+    payload = models.BinaryField(_("payload"))
+    size = models.PositiveBigIntegerField(
+        _("size"), help_text=_("Bytes of the payload as it came.")
+    )
+    reason = models.CharField(_("reason"), max_length=32, choices=Reason.choices)
+    detail = models.TextField(_("detail"), blank=True)
+    resolved_at = models.DateTimeField(_("resolved at"), null=True, blank=True)
 
     objects = RejectedMessageQuerySet.as_manager()
 
     class Meta:
+        verbose_name = _("rejected message")
+        verbose_name_plural = _("rejected messages")
         ordering = ["-received_at", "-id"]
         indexes = [
             # RejectedMessageAdmin: a tenant's list, newest first.
@@ -181,6 +198,8 @@ class MessageCount(models.Model):
     objects = MessageCountQuerySet.as_manager()
 
     class Meta:
+        verbose_name = _("message count")
+        verbose_name_plural = _("message counts")
         constraints = [
             # Also serves the home page, which reads some hours of it, and `maintain`.
             models.UniqueConstraint(
@@ -202,6 +221,10 @@ class BrokerSession(models.Model):
 
     client_id = models.CharField(max_length=128, primary_key=True)
     filters = models.JSONField(default=list)
+
+    class Meta:
+        verbose_name = _("broker session")
+        verbose_name_plural = _("broker sessions")
 
     def __str__(self) -> str:
         return self.client_id

@@ -6,6 +6,7 @@ import psycopg
 from django.conf import settings
 from django.db import connection, models
 from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Tenant, User
 
@@ -86,19 +87,23 @@ class BrokerChange(models.Model):
     broker has to forget it even if it is erased.
     """
 
-    device_uid = models.CharField("UID", max_length=128, primary_key=True)
-    tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="+")
-    token = models.CharField(max_length=128, blank=True, db_default="")
-    version = models.BigIntegerField(db_default=1)
-    noted_at = models.DateTimeField(db_default=Now())
-    due_at = models.DateTimeField(db_default=Now())
-    leased_until = models.DateTimeField(null=True)
-    attempts = models.PositiveIntegerField(db_default=0)
-    error = models.TextField(blank=True, db_default="")
+    device_uid = models.CharField(_("UID"), max_length=128, primary_key=True)
+    tenant = models.ForeignKey(
+        Tenant, verbose_name=_("tenant"), on_delete=models.CASCADE, related_name="+"
+    )
+    token = models.CharField(_("token"), max_length=128, blank=True, db_default="")
+    version = models.BigIntegerField(_("version"), db_default=1)
+    noted_at = models.DateTimeField(_("noted at"), db_default=Now())
+    due_at = models.DateTimeField(_("due at"), db_default=Now())
+    leased_until = models.DateTimeField(_("leased until"), null=True)
+    attempts = models.PositiveIntegerField(_("attempts"), db_default=0)
+    error = models.TextField(_("error"), blank=True, db_default="")
 
     objects = BrokerChangeQuerySet.as_manager()
 
     class Meta:
+        verbose_name = _("broker change")
+        verbose_name_plural = _("broker changes")
         ordering = ["device_uid"]
         indexes = [
             # The next ones (devices/brokers/changes.py).

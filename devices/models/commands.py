@@ -65,22 +65,27 @@ class CommandBatch(models.Model):
     [{"device_uid", "reason"}].
     """
 
-    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, db_index=False, related_name="+")
-    cmd = models.CharField(max_length=CMD_LENGTH)
-    params = models.JSONField(default=dict)
-    target = models.JSONField()
-    skipped = models.JSONField(default=list)
-    issued_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, related_name="+")
-    idempotency_key = models.CharField(max_length=KEY_LENGTH, blank=True)
-    created_at = models.DateTimeField(db_default=Now())
-    expires_at = models.DateTimeField()
-    cancelled_at = models.DateTimeField(null=True)
+    id = models.UUIDField(_("id"), primary_key=True, default=uuid.uuid4, editable=False)
+    tenant = models.ForeignKey(
+        Tenant, verbose_name=_("tenant"), on_delete=models.PROTECT, db_index=False, related_name="+"
+    )
+    cmd = models.CharField(_("cmd"), max_length=CMD_LENGTH)
+    params = models.JSONField(_("params"), default=dict)
+    target = models.JSONField(_("target"))
+    skipped = models.JSONField(_("skipped"), default=list)
+    issued_by = models.ForeignKey(
+        User, verbose_name=_("issued by"), on_delete=models.SET_NULL, null=True, related_name="+"
+    )
+    idempotency_key = models.CharField(_("idempotency key"), max_length=KEY_LENGTH, blank=True)
+    created_at = models.DateTimeField(_("created at"), db_default=Now())
+    expires_at = models.DateTimeField(_("expires at"))
+    cancelled_at = models.DateTimeField(_("cancelled at"), null=True)
 
     objects = CommandBatchQuerySet.as_manager()
 
     class Meta:
-        verbose_name_plural = "command batches"
+        verbose_name = _("command batch")
+        verbose_name_plural = _("command batches")
         ordering = ["-created_at", "-id"]
         indexes = [
             # GET /command-batches: a tenant's, newest first.
@@ -126,40 +131,55 @@ class Command(models.Model):
     been cancelled; `reply`, `result` and `error` are what it said last.
     """
 
-    number = models.BigAutoField(primary_key=True)
-    id = models.UUIDField(unique=True, default=uuid.uuid4, editable=False)
+    number = models.BigAutoField(_("number"), primary_key=True)
+    id = models.UUIDField(_("id"), unique=True, default=uuid.uuid4, editable=False)
     # Without indexes of their own: those below begin with them.
-    tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, db_index=False, related_name="+")
+    tenant = models.ForeignKey(
+        Tenant, verbose_name=_("tenant"), on_delete=models.PROTECT, db_index=False, related_name="+"
+    )
     device = models.ForeignKey(
-        Device, on_delete=models.CASCADE, db_index=False, related_name="commands"
+        Device,
+        verbose_name=_("device"),
+        on_delete=models.CASCADE,
+        db_index=False,
+        related_name="commands",
     )
     batch = models.ForeignKey(
-        CommandBatch, on_delete=models.PROTECT, null=True, db_index=False, related_name="commands"
+        CommandBatch,
+        verbose_name=_("batch"),
+        on_delete=models.PROTECT,
+        null=True,
+        db_index=False,
+        related_name="commands",
     )
-    cmd = models.CharField(max_length=CMD_LENGTH)
-    params = models.JSONField(default=dict)
+    cmd = models.CharField(_("cmd"), max_length=CMD_LENGTH)
+    params = models.JSONField(_("params"), default=dict)
     status = models.CharField(
-        max_length=16, choices=CommandStatus.choices, default=CommandStatus.QUEUED
+        _("status"), max_length=16, choices=CommandStatus.choices, default=CommandStatus.QUEUED
     )
-    reason = models.CharField(max_length=REASON_LENGTH, blank=True)
-    issued_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, related_name="+")
-    idempotency_key = models.CharField(max_length=KEY_LENGTH, blank=True)
-    created_at = models.DateTimeField(db_default=Now())
-    claimed_at = models.DateTimeField(null=True)
-    sent_at = models.DateTimeField(null=True)
-    published_at = models.DateTimeField(null=True)
-    withdrawn_at = models.DateTimeField(null=True)
-    acknowledged_at = models.DateTimeField(null=True)
-    finished_at = models.DateTimeField(null=True)
-    expires_at = models.DateTimeField()
-    is_late = models.BooleanField("late", default=False)
-    reply = models.CharField(max_length=16, choices=ReplyStatus.choices, blank=True)
-    result = models.JSONField(null=True)
-    error = models.TextField(blank=True)
+    reason = models.CharField(_("reason"), max_length=REASON_LENGTH, blank=True)
+    issued_by = models.ForeignKey(
+        User, verbose_name=_("issued by"), on_delete=models.SET_NULL, null=True, related_name="+"
+    )
+    idempotency_key = models.CharField(_("idempotency key"), max_length=KEY_LENGTH, blank=True)
+    created_at = models.DateTimeField(_("created at"), db_default=Now())
+    claimed_at = models.DateTimeField(_("claimed at"), null=True)
+    sent_at = models.DateTimeField(_("sent at"), null=True)
+    published_at = models.DateTimeField(_("published at"), null=True)
+    withdrawn_at = models.DateTimeField(_("withdrawn at"), null=True)
+    acknowledged_at = models.DateTimeField(_("acknowledged at"), null=True)
+    finished_at = models.DateTimeField(_("finished at"), null=True)
+    expires_at = models.DateTimeField(_("expires at"))
+    is_late = models.BooleanField(_("late"), default=False)
+    reply = models.CharField(_("reply"), max_length=16, choices=ReplyStatus.choices, blank=True)
+    result = models.JSONField(_("result"), null=True)
+    error = models.TextField(_("error"), blank=True)
 
     objects = CommandQuerySet.as_manager()
 
     class Meta:
+        verbose_name = _("command")
+        verbose_name_plural = _("commands")
         ordering = ["-number"]
         indexes = [
             # GET /devices/{uid}/commands, GET /commands of a tenant, and of a batch.
@@ -275,6 +295,8 @@ class DeviceQueue(models.Model):
     attempts = models.PositiveIntegerField(default=0)
 
     class Meta:
+        verbose_name = _("device queue")
+        verbose_name_plural = _("device queues")
         indexes = [
             # The next ones (devices/commands/outbox.py).
             models.Index(
@@ -294,13 +316,17 @@ class CommandTransition(models.Model):
     `by` is the e-mail address of the person who asked; a text, so that it outlives them.
     """
 
-    command = models.ForeignKey(Command, on_delete=models.CASCADE, related_name="transitions")
-    status = models.CharField(max_length=16, choices=CommandStatus.choices)
-    at = models.DateTimeField(db_default=Now())
-    by = models.CharField(max_length=254, blank=True)
-    detail = models.CharField(max_length=REASON_LENGTH, blank=True)
+    command = models.ForeignKey(
+        Command, verbose_name=_("command"), on_delete=models.CASCADE, related_name="transitions"
+    )
+    status = models.CharField(_("status"), max_length=16, choices=CommandStatus.choices)
+    at = models.DateTimeField(_("at"), db_default=Now())
+    by = models.CharField(_("by"), max_length=254, blank=True)
+    detail = models.CharField(_("detail"), max_length=REASON_LENGTH, blank=True)
 
     class Meta:
+        verbose_name = _("command transition")
+        verbose_name_plural = _("command transitions")
         ordering = ["id"]
 
     def __str__(self) -> str:

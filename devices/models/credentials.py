@@ -40,19 +40,29 @@ class Credential(models.Model):
     in force, so that a device has time to change to the next one.
     """
 
-    device = models.ForeignKey(Device, on_delete=models.CASCADE, related_name="credentials")
-    digest = models.BinaryField(max_length=DIGEST_BYTES, unique=True)
-    origin = models.CharField(max_length=16, choices=Origin.choices, default=Origin.ISSUED)
-    gateway_for = models.ManyToManyField(Device, related_name="gateways", blank=True)
-    created_at = models.DateTimeField(db_default=Now())
-    created_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, related_name="+")
-    expires_at = models.DateTimeField(null=True, blank=True)
-    revoked_at = models.DateTimeField(null=True, editable=False)
-    last_used_at = models.DateTimeField(null=True, editable=False)
+    device = models.ForeignKey(
+        Device, verbose_name=_("device"), on_delete=models.CASCADE, related_name="credentials"
+    )
+    digest = models.BinaryField(_("digest"), max_length=DIGEST_BYTES, unique=True)
+    origin = models.CharField(
+        _("origin"), max_length=16, choices=Origin.choices, default=Origin.ISSUED
+    )
+    gateway_for = models.ManyToManyField(
+        Device, verbose_name=_("gateway for"), related_name="gateways", blank=True
+    )
+    created_at = models.DateTimeField(_("created at"), db_default=Now())
+    created_by = models.ForeignKey(
+        User, verbose_name=_("created by"), on_delete=models.SET_NULL, null=True, related_name="+"
+    )
+    expires_at = models.DateTimeField(_("expires at"), null=True, blank=True)
+    revoked_at = models.DateTimeField(_("revoked at"), null=True, editable=False)
+    last_used_at = models.DateTimeField(_("last used at"), null=True, editable=False)
 
     objects = CredentialQuerySet.as_manager()
 
     class Meta:
+        verbose_name = _("credential")
+        verbose_name_plural = _("credentials")
         ordering = ["-id"]
         indexes = [
             # Those whose time is over, for a broker that has to be told (devices/brokers).
@@ -89,31 +99,40 @@ class EnrolmentKey(models.Model):
     minute at hand.
     """
 
-    tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, related_name="enrolment_keys")
+    tenant = models.ForeignKey(
+        Tenant, verbose_name=_("tenant"), on_delete=models.PROTECT, related_name="enrolment_keys"
+    )
     type = models.ForeignKey(
         DeviceType,
+        verbose_name=_("type"),
         on_delete=models.PROTECT,
         null=True,
         blank=True,
         related_name="enrolment_keys",
         help_text=_("What new devices are. Without one they have no type."),
     )
-    name = models.CharField(max_length=128, help_text=_("For people: “Factory, lot 7”."))
-    digest = models.BinaryField(max_length=DIGEST_BYTES, unique=True)
+    name = models.CharField(_("name"), max_length=128, help_text=_("For people: “Factory, lot 7”."))
+    digest = models.BinaryField(_("digest"), max_length=DIGEST_BYTES, unique=True)
     quota = models.PositiveIntegerField(
-        validators=[MinValueValidator(1)], help_text=_("How many devices may enrol with it.")
+        _("quota"),
+        validators=[MinValueValidator(1)],
+        help_text=_("How many devices may enrol with it."),
     )
-    uses = models.PositiveIntegerField(default=0, editable=False)
-    created_at = models.DateTimeField(db_default=Now())
-    created_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, related_name="+")
-    expires_at = models.DateTimeField()
-    revoked_at = models.DateTimeField(null=True, editable=False)
-    window_began_at = models.DateTimeField(null=True, editable=False)
-    window_uses = models.PositiveIntegerField(default=0, editable=False)
+    uses = models.PositiveIntegerField(_("uses"), default=0, editable=False)
+    created_at = models.DateTimeField(_("created at"), db_default=Now())
+    created_by = models.ForeignKey(
+        User, verbose_name=_("created by"), on_delete=models.SET_NULL, null=True, related_name="+"
+    )
+    expires_at = models.DateTimeField(_("expires at"))
+    revoked_at = models.DateTimeField(_("revoked at"), null=True, editable=False)
+    window_began_at = models.DateTimeField(_("window began at"), null=True, editable=False)
+    window_uses = models.PositiveIntegerField(_("window uses"), default=0, editable=False)
 
     objects = EnrolmentKeyQuerySet.as_manager()
 
     class Meta:
+        verbose_name = _("enrolment key")
+        verbose_name_plural = _("enrolment keys")
         ordering = ["-id"]
         constraints = [
             models.CheckConstraint(
@@ -129,12 +148,22 @@ class Enrolment(models.Model):
     """That a device enrolled with a key: with the same one it may again, and stays who it is."""
 
     device = models.OneToOneField(
-        Device, on_delete=models.CASCADE, primary_key=True, related_name="enrolment"
+        Device,
+        verbose_name=_("device"),
+        on_delete=models.CASCADE,
+        primary_key=True,
+        related_name="enrolment",
     )
-    key = models.ForeignKey(EnrolmentKey, on_delete=models.CASCADE, related_name="enrolments")
-    first_at = models.DateTimeField(db_default=Now())
-    last_at = models.DateTimeField(db_default=Now())
-    count = models.PositiveIntegerField(default=1)
+    key = models.ForeignKey(
+        EnrolmentKey, verbose_name=_("key"), on_delete=models.CASCADE, related_name="enrolments"
+    )
+    first_at = models.DateTimeField(_("first at"), db_default=Now())
+    last_at = models.DateTimeField(_("last at"), db_default=Now())
+    count = models.PositiveIntegerField(_("count"), default=1)
+
+    class Meta:
+        verbose_name = _("enrolment")
+        verbose_name_plural = _("enrolments")
 
     def __str__(self) -> str:
         return f"{self.device_id} by {self.key_id}"

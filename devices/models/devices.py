@@ -160,22 +160,30 @@ class DeviceType(models.Model):
     """What devices of one make have in common. Without a tenant it is shared by all of them."""
 
     tenant = models.ForeignKey(
-        Tenant, on_delete=models.PROTECT, null=True, blank=True, related_name="device_types"
+        Tenant,
+        verbose_name=_("tenant"),
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="device_types",
     )
-    name = models.CharField(max_length=128)
+    name = models.CharField(_("name"), max_length=128)
     offline_after = models.PositiveIntegerField(
+        _("offline after"),
         null=True,
         blank=True,
         validators=[MinValueValidator(1), MaxValueValidator(LONGEST_SILENCE)],
         help_text=_("Seconds without a reading after which a device is silent."),
     )
     retention_days = models.PositiveIntegerField(
+        _("retention days"),
         null=True,
         blank=True,
         validators=[MinValueValidator(1), MaxValueValidator(LONGEST_RETENTION)],
         help_text=_("Days that readings are kept, if fewer than the platform keeps them."),
     )
     fields = models.JSONField(
+        _("fields"),
         default=dict,
         blank=True,
         validators=[validate_fields],
@@ -187,6 +195,8 @@ class DeviceType(models.Model):
     objects = DeviceTypeQuerySet.as_manager()
 
     class Meta:
+        verbose_name = _("device type")
+        verbose_name_plural = _("device types")
         ordering = ["name", "id"]
         constraints = [
             models.UniqueConstraint(
@@ -226,19 +236,26 @@ class Device(models.Model):
     ORDERS = ("device_uid", "name", "last_seen_at", "created_at")
 
     device_uid = models.CharField(
-        "UID",
+        _("UID"),
         max_length=128,
         unique=True,
         validators=[validate_slug],
         help_text=_("Never changes."),
     )
-    name = models.CharField(max_length=255, blank=True)
-    tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, related_name="devices")
+    name = models.CharField(_("name"), max_length=255, blank=True)
+    tenant = models.ForeignKey(
+        Tenant, verbose_name=_("tenant"), on_delete=models.PROTECT, related_name="devices"
+    )
     type = models.ForeignKey(
-        DeviceType, on_delete=models.PROTECT, null=True, blank=True, related_name="devices"
+        DeviceType,
+        verbose_name=_("type"),
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="devices",
     )
     is_enabled = models.BooleanField(
-        "enabled",
+        _("enabled"),
         default=True,
         help_text=_(
             "Messages of a disabled device are rejected, not stored; where the broker asks for a "
@@ -246,17 +263,20 @@ class Device(models.Model):
         ),
     )
     labels = models.JSONField(
+        _("labels"),
         default=dict,
         blank=True,
         validators=[validate_labels],
         help_text=_('For example {"site": "Hanoi"}.'),
     )
-    created_at = models.DateTimeField(auto_now_add=True)
-    deleted_at = models.DateTimeField(null=True, blank=True, editable=False)
+    created_at = models.DateTimeField(_("created at"), auto_now_add=True)
+    deleted_at = models.DateTimeField(_("deleted at"), null=True, blank=True, editable=False)
 
     objects = DeviceQuerySet.as_manager()
 
     class Meta:
+        verbose_name = _("device")
+        verbose_name_plural = _("devices")
         ordering = ["device_uid"]
         indexes = [
             # GET /devices: a tenant's devices by uid, page by page.
@@ -309,19 +329,27 @@ class DeviceState(models.Model):
     """
 
     device = models.OneToOneField(
-        Device, on_delete=models.CASCADE, primary_key=True, related_name="state"
+        Device,
+        verbose_name=_("device"),
+        on_delete=models.CASCADE,
+        primary_key=True,
+        related_name="state",
     )
-    last_seen_at = models.DateTimeField(null=True)
-    latest = models.JSONField(default=dict)
-    latest_at = models.DateTimeField(null=True)
-    session = models.CharField(max_length=16, choices=Session.choices, default=Session.UNKNOWN)
-    session_id = models.CharField(max_length=128, blank=True)
-    since = models.DateTimeField(null=True)
-    reason = models.CharField(max_length=255, blank=True)
-    data_at = models.DateTimeField(null=True)
-    data_since = models.DateTimeField(null=True)
+    last_seen_at = models.DateTimeField(_("last seen at"), null=True)
+    latest = models.JSONField(_("latest"), default=dict)
+    latest_at = models.DateTimeField(_("latest at"), null=True)
+    session = models.CharField(
+        _("session"), max_length=16, choices=Session.choices, default=Session.UNKNOWN
+    )
+    session_id = models.CharField(_("session id"), max_length=128, blank=True)
+    since = models.DateTimeField(_("since"), null=True)
+    reason = models.CharField(_("reason"), max_length=255, blank=True)
+    data_at = models.DateTimeField(_("data at"), null=True)
+    data_since = models.DateTimeField(_("data since"), null=True)
 
     class Meta:
+        verbose_name = _("device state")
+        verbose_name_plural = _("device states")
         constraints = [
             models.CheckConstraint(
                 condition=models.Q(session__in=Session.values), name="device_state_session_is_known"

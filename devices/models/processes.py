@@ -16,14 +16,16 @@ class Heartbeat(models.Model):
     is what else is worth knowing of it: {"connected": true, "rate": 12.5, …}.
     """
 
-    name = models.CharField(max_length=255, primary_key=True)
-    kind = models.CharField(max_length=16, choices=ProcessKind.choices)
-    started_at = models.DateTimeField()
-    beat_at = models.DateTimeField()
-    waiting_since = models.DateTimeField(null=True)
-    detail = models.JSONField(default=dict)
+    name = models.CharField(_("name"), max_length=255, primary_key=True)
+    kind = models.CharField(_("kind"), max_length=16, choices=ProcessKind.choices)
+    started_at = models.DateTimeField(_("started at"))
+    beat_at = models.DateTimeField(_("beat at"))
+    waiting_since = models.DateTimeField(_("waiting since"), null=True)
+    detail = models.JSONField(_("detail"), default=dict)
 
     class Meta:
+        verbose_name = _("heartbeat")
+        verbose_name_plural = _("heartbeats")
         ordering = ["kind", "name"]
         constraints = [
             models.CheckConstraint(
