@@ -68,6 +68,7 @@ class DeviceAdmin(Columns):
     # One count is enough: that of the devices that the filters leave.
     show_full_result_count = False
     ordering = ["device_uid"]
+    empty_value_display = '<span class="console-none">-</span>'
     list_before_template = "admin/devices/device/files.html"
     actions = [
         "send_command", "set_label", "remove_label", "set_type", "enable", "disable",

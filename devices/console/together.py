@@ -110,8 +110,8 @@ class LabelPage(Changing):
         return together.set_label(self.devices, key, value), said
 
     def get_context_data(self, **context: Any) -> dict[str, Any]:
-        known = together.labels_of(self.devices)
-        return {**super().get_context_data(**context), "known": known}
+        context = super().get_context_data(**context)
+        return {**context, "known": together.labels_of(self.devices)}
 
     def refused(self, count: int) -> str:
         text = ngettext(

@@ -5,6 +5,7 @@ from typing import Any
 from django.db.models import Count, ForeignKey, Q
 from django.forms import ModelChoiceField
 from django.http import HttpRequest
+from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -44,12 +45,23 @@ class DeviceTypeAdmin(OwnTenantAdmin):
         (_("Meaning of keys"), {"fields": ["fields", "undescribed"]}),
     ]
 
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> list[Any]:
+        shown = super().get_fieldsets(request, obj)
+        if not obj or self.has_change_permission(request, obj):
+            return shown
+        # Nobody reads JSON who need not write it.
+        to_read = {"fields": "meaning"}
+        return [
+            (title, {**options, "fields": [to_read.get(name, name) for name in options["fields"]]})
+            for title, options in shown
+        ]
+
     def get_queryset(self, request: HttpRequest) -> Any:
         seen = Q(devices__in=Device.objects.visible_to(person(request)))
         return super().get_queryset(request).annotate(device_count=Count("devices", filter=seen))
 
     def get_readonly_fields(self, request: HttpRequest, obj: DeviceType | None = None) -> list[str]:
-        return ["tenant", "devices", "undescribed"] if obj else []
+        return ["tenant", "devices", "meaning", "undescribed"] if obj else []
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> tuple[list, dict, set, list]:
         """What is of this type holds it; that nobody may delete a key is no reason to name."""
@@ -81,6 +93,11 @@ class DeviceTypeAdmin(OwnTenantAdmin):
         said = ngettext("{count} device", "{count} devices", count).format(count=number(count))
         page = reverse("admin:devices_device_changelist")
         return format_html(LINK, f"{page}?type={kind.pk}", said) if count else gettext("none yet")
+
+    @display(description=_("keys"))
+    def meaning(self, kind: DeviceType) -> SafeString | None:
+        rows = sorted(kind.fields.items())
+        return render_to_string("admin/devices/devicetype/fields.html", {"rows": rows})
 
     @display(description=_("not described yet"))
     def undescribed(self, kind: DeviceType) -> str:

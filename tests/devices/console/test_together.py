@@ -124,6 +124,8 @@ def test_devices_of_others_and_deleted_ones_are_left_out(fleet):
 
 def test_a_label_is_added_to_what_devices_have(fleet):
     Device.objects.filter(pk=fleet.second.pk).update(labels={"site": "Hue", "floor": "9"})
+    page = choose(fleet.operator, "set_label", fleet.device, fleet.second).text
+    assert '<option value="floor">' in page
     press(fleet.operator, "label", fleet.device, fleet.second, key="site", value="Hanoi")
     assert labels() == {
         "dev-01": {"site": "Hanoi"},
@@ -162,6 +164,8 @@ def test_a_label_that_some_have_is_removed(fleet):
 
 def test_a_type_is_set_and_taken_away(fleet):
     kind = DeviceType.objects.create(name="station", tenant=fleet.t0)
+    page = choose(fleet.operator, "set_type", fleet.device, fleet.second).text
+    assert "station (t0)</option>" in page
     press(fleet.operator, "type", fleet.device, fleet.second, type=kind.pk)
     assert kind.devices.count() == 2
     assert histories() == dict.fromkeys(["dev-01", "dev-02"], "Type set to “station”.")
