@@ -45,6 +45,9 @@ WHERE notice.id = settled.id AND notice.attempts = settled.attempts
   AND delivered_at IS NULL AND failed_at IS NULL
 """
 
+# What a test is about.
+NOTHING: dict[str, Any] = {"count": 0, "offline": 0, "silent": 0, "devices": []}
+
 
 class Claim(NamedTuple):
     """A notice in hand: all that it takes to send it. `secrets` are those that sign."""
@@ -90,7 +93,7 @@ def claim_test(rule: AlertRule, now: datetime) -> list[Claim]:
             channel=channel,
             target=target,
             at=now,
-            content={"rule": described(rule), "count": 0, "devices": []},
+            content=NOTHING | {"rule": described(rule)},
             next_at=now + timedelta(seconds=LEASE_SECONDS),
             attempts=1,
         )

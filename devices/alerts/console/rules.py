@@ -4,7 +4,7 @@ from typing import Any
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
-from django.db.models import Count, Model, OuterRef, QuerySet, Subquery
+from django.db.models import Count, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse
@@ -74,10 +74,6 @@ class AlertRuleAdmin(OwnTenantAdmin):
         counted = mine.order_by().values("rule").annotate(count=Count("pk")).values("count")
         shown = super().get_queryset(request)
         return shown.annotate(open_count=Coalesce(Subquery(counted), 0))
-
-    def get_fieldsets(self, request: HttpRequest, obj: Model | None = None) -> list[Any]:
-        shown = super().get_fieldsets(request, obj)
-        return shown if obj else shown[:-1]
 
     def get_readonly_fields(self, request: HttpRequest, obj: AlertRule | None = None) -> list[str]:
         return ["tenant", "notices"] if obj else []
