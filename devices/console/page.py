@@ -37,8 +37,11 @@ RANGES = [
     (30 * DAY, _("30 d")),
     (90 * DAY, _("90 d")),
 ]
-STREAMS = {"telemetry": "telemetry.view_telemetry", "commands": "devices.view_command"}
-"""What the page listens to → what it takes to be allowed to."""
+STREAMS = {
+    "live-telemetry": "telemetry.view_telemetry",
+    "live-commands": "devices.view_command",
+}
+"""The addresses that the page listens to → what it takes to be allowed to."""
 
 
 class OneDevice(OwnTenantAdmin):
@@ -113,7 +116,7 @@ def page_of(request: HttpRequest, device: Any) -> dict[str, Any]:
         "device": device,
         "streams": json.dumps(
             [
-                f"/live/{name}?devices={device.device_uid}"
+                f"{reverse(name)}?devices={device.device_uid}"
                 for name, permission in STREAMS.items()
                 if user.has_perm(permission)
             ]

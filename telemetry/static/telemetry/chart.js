@@ -24,7 +24,7 @@
 
   function say(what) {
     for (const each of root.querySelectorAll("[data-said]")) each.hidden = each.dataset.said !== what;
-    place.hidden = what === "none";
+    place.hidden = find("legend").hidden = what === "none";
     root.ariaBusy = what === "loading";
   }
 

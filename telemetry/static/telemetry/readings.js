@@ -28,12 +28,15 @@
 
   const address = (path, more) => `${path}?${new URLSearchParams({ ...parameters(), ...more })}`;
 
+  // Time and id, which have places of their own, would take all the room there is on a phone.
+  const inBrief = ({ ts, msg_id, ...values }) => JSON.stringify(values);
+
   function rowOf({ ts, msg_id, payload }) {
     const row = template.content.cloneNode(true);
     const time = row.querySelector("time");
     time.title = ts;
     time.textContent = format.format(Date.parse(ts));
-    row.querySelector("[data-brief]").textContent = JSON.stringify(payload);
+    row.querySelector("[data-brief]").textContent = inBrief(payload);
     row.querySelector("[data-whole]").textContent = JSON.stringify(payload, null, 2);
     row.querySelector("[data-id]").textContent = msg_id;
     return row;
