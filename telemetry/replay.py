@@ -1,5 +1,6 @@
 """Gives rejected messages another chance, once whatever was wrong with them is mended."""
 
+from collections import defaultdict
 from collections.abc import Collection, Sequence
 from itertools import count
 from typing import NamedTuple
@@ -52,27 +53,30 @@ def replay_all(ids: Collection[UUID]) -> list[Replayed]:
         store(messages, keep=again.extend, counted=False)
         faults = {message.number: message.rejected for message in again if message.rejected}
         done = []
+        changed: defaultdict[tuple[str, str], list[UUID]] = defaultdict(list)
         for message, rejected in zip(messages, waiting, strict=True):
             if fault := faults.get(message.number):
-                rejected.reason, rejected.detail = fault.reason, fault.detail
+                if (rejected.reason, rejected.detail) != (fault.reason, fault.detail):
+                    rejected.reason, rejected.detail = fault.reason, fault.detail
+                    changed[fault.reason, fault.detail].append(rejected.pk)
                 done.append(Replayed(rejected, REJECTED))
                 continue
             keys = {(message.uid, reading.msg_id) for reading in message.readings}
             # A status is no reading, so nothing of it is known.
             done.append(Replayed(rejected, DUPLICATE if keys and keys <= known else STORED))
             known |= keys
-        _save(done)
+        _resolve([each.message for each in done if each.outcome != REJECTED])
+        for (reason, detail), keys_ in changed.items():
+            RejectedMessage.objects.filter(pk__in=keys_).update(reason=reason, detail=detail)
     return done
 
 
-def _save(done: list[Replayed]) -> None:
-    resolved = [each.message for each in done if each.outcome != REJECTED]
+def _resolve(messages: list[RejectedMessage]) -> None:
     now = timezone.now()
-    for message in resolved:
+    for message in messages:
         message.resolved_at = now
-    RejectedMessage.objects.filter(pk__in=[each.pk for each in resolved]).update(resolved_at=now)
-    again = [each.message for each in done if each.outcome == REJECTED]
-    RejectedMessage.objects.bulk_update(again, ["reason", "detail"])
+    keys = [message.pk for message in messages]
+    RejectedMessage.objects.filter(pk__in=keys).update(resolved_at=now)
 
 
 def _known(messages: Sequence[Incoming]) -> set[tuple[str, str]]:
