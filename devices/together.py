@@ -4,11 +4,23 @@ Devices that are as asked already stay untouched, and nobody is told of them. Ro
 order that an import and a deletion have, so that of two at once one waits and neither fails.
 """
 
+from collections.abc import Collection
 from typing import Any, NamedTuple
 
+from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import ValidationError
 from django.db import transaction
-from django.db.models import F, Func, IntegerField, JSONField, Q, TextField, Value
+from django.db.models import (
+    BigIntegerField,
+    BooleanField,
+    F,
+    Func,
+    IntegerField,
+    JSONField,
+    Q,
+    TextField,
+    Value,
+)
 from django.db.models.functions import Cast
 from django.utils.translation import gettext_lazy as _
 
@@ -35,6 +47,14 @@ class Operator(Func):
 
     template = "%(expressions)s"
     output_field = JSONField()
+
+
+class IsAmong(Func):
+    """`a = ANY(b)`, of which `b` is an array."""
+
+    template = "%(expressions)s)"
+    arg_joiner = " = ANY("
+    output_field = BooleanField()
 
 
 @transaction.atomic
@@ -85,6 +105,14 @@ def set_type(devices: DeviceQuerySet, kind: DeviceType | None) -> Done:
     return _change(devices, ~Q(type=kind.pk) | Q(type__isnull=True), usable, type=kind)
 
 
+def numbered(numbers: Collection[int]) -> "IsAmong":
+    """Devices with these numbers.
+
+    Optimization: as one array; ten thousand parameters take longer than the rows.
+    """
+    return IsAmong(F("pk"), Value(list(numbers), ArrayField(BigIntegerField())))
+
+
 def labels_of(devices: DeviceQuerySet) -> list[str]:
     """The names of all labels that some of the devices have."""
     names = Func(F("labels"), function="jsonb_object_keys", output_field=TextField())
@@ -100,9 +128,9 @@ def _change(
     locked = chosen.order_by("pk").select_for_update(no_key=True)
     numbers = list(locked.values_list("pk", flat=True))
     # Not before: who held a lock may have changed the rows.
-    needing = Device.objects.filter(needed, pk__in=numbers, deleted_at=None)
+    needing = Device.objects.filter(needed, numbered(numbers), deleted_at=None)
     able = needing.alias(label_count=LabelCount(F("labels"))).filter(possible or Q())
     changed = list(able.order_by("pk").values_list("pk", flat=True))
     refused = needing.count() - len(changed) if possible else 0
-    Device.objects.filter(pk__in=changed).update(**values)
+    Device.objects.filter(numbered(changed)).update(**values)
     return Done(changed, refused)

@@ -22,7 +22,7 @@ from unfold.views import UnfoldModelAdminViewMixin
 from accounts.admin import person
 from accounts.words import listed, number
 from devices.models import Device, DeviceQuerySet
-from devices.together import Done
+from devices.together import Done, numbered
 
 MOST_CHOSEN = 20_000
 UIDS_SHOWN = 20
@@ -65,16 +65,18 @@ class ChosenPage(UnfoldModelAdminViewMixin, FormView):
     def get_form(self, form_class: Any = None) -> Any:
         form = super().get_form(form_class)
         keys = str(form["keys"].value() or "")
-        numbers = map(int, keys.split(",")) if KEYS.fullmatch(keys) else ()
-        self.devices = Device.objects.visible_to(person(self.request)).filter(pk__in=numbers)
+        numbers = [int(key) for key in keys.split(",")] if KEYS.fullmatch(keys) else []
+        self.devices = Device.objects.visible_to(person(self.request)).filter(numbered(numbers))
         return form
 
     def form_valid(self, form: Any) -> HttpResponse:
+        self.count = self.devices.count()
         # Those that somebody deleted meanwhile are left out, as the answer says.
-        self.missing = len(set(form.cleaned_data["keys"])) - self.devices.count()
-        if self.missing == len(set(form.cleaned_data["keys"])):
+        self.missing = len(set(form.cleaned_data["keys"])) - self.count
+        if not self.count:
             form.add_error(None, GONE)
-        return self.form_invalid(form) if form.errors else self.carry_out(form)
+            return self.form_invalid(form)
+        return self.carry_out(form)
 
     def carry_out(self, form: Any) -> HttpResponse:
         raise NotImplementedError

@@ -46,7 +46,6 @@ class Changing(ChosenPage):
         return ""
 
     def carry_out(self, form: Any) -> HttpResponse:
-        count = self.devices.count()
         try:
             with transaction.atomic():
                 done, said = self.change(form)
@@ -54,7 +53,7 @@ class Changing(ChosenPage):
         except forms.ValidationError as error:
             form.add_error(None, error)
             return self.form_invalid(form)
-        tell(self.request, done, count, self.missing, self.refused(done.refused))
+        tell(self.request, done, self.count, self.missing, self.refused(done.refused))
         return self.back(form)
 
 
@@ -197,7 +196,7 @@ class DeletePage(ChosenPage):
     def carry_out(self, form: Any) -> HttpResponse:
         keys = list(self.devices.values_list("pk", flat=True))
         record_devices(person(self.request), DELETION, keys, "")
-        count = Device.objects.filter(pk__in=keys).retire()
+        count = Device.objects.filter(together.numbered(keys)).retire()
         said = ngettext("{count} device was deleted.", "{count} devices were deleted.", count)
         messages.success(self.request, said.format(count=number(count)))
         return self.back(form)
@@ -207,7 +206,7 @@ def enable(request: HttpRequest, found: DeviceQuerySet) -> None:
     """Without a page before it, as it harms nobody."""
     numbers = numbers_of(request, chosen(request, found))
     with transaction.atomic():
-        done = together.switch(Device.objects.filter(pk__in=numbers), is_enabled=True)
+        done = together.switch(Device.objects.filter(together.numbered(numbers)), is_enabled=True)
         record_devices(person(request), CHANGE, done.changed, ENABLED)
     if numbers:
         tell(request, done, len(numbers), missing=0)
