@@ -256,6 +256,7 @@ TEMPLATES = [
 # Accounts --------------------------------------------------------------------------------------
 
 AUTH_USER_MODEL = "accounts.User"
+LOGIN_REDIRECT_URL = "admin:index"
 # E-mail is unique by a constraint on its lower case, which the first check does not know. To HTTPS
 # leads the proxy; names below ours (the other two) may be somebody else's.
 SILENCED_SYSTEM_CHECKS = ["auth.W004", "security.W005", "security.W008", "security.W021"]

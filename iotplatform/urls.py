@@ -2,7 +2,9 @@
 
 from django.contrib import admin
 from django.http import Http404
+from django.templatetags.static import static
 from django.urls import include, path, re_path
+from django.utils.functional import lazy
 from django.views.decorators.cache import cache_page
 from django.views.defaults import page_not_found
 from django.views.generic import RedirectView
@@ -19,6 +21,8 @@ urlpatterns = [
     path("", include("accounts.urls")),
     path("", RedirectView.as_view(pattern_name="admin:index")),
     path("healthz", healthz),
+    # Browsers ask for it where a page names no icon.
+    path("favicon.ico", RedirectView.as_view(url=lazy(static, str)("accounts/favicon.svg"))),
     # Found here by people; EMQX itself comes by a shorter way (devices/brokers/emqx/middleware.py).
     path("", include("devices.brokers.emqx.urls")),
     # Django's “view on site” looks a row up by its id alone, unseen by `visible_to`; a reading's id
