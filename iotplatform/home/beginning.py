@@ -1,0 +1,69 @@
+"""How a first device comes: what the home page says while there is none."""
+
+from shlex import quote
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest
+from django.utils.translation import gettext as _
+
+from accounts.admin import person
+from accounts.models import Tenant
+
+FIRST = "my-first-device"
+
+
+def beginning(request: HttpRequest) -> dict[str, Any]:
+    """What to do, and a command for a terminal."""
+    if settings.ENROLMENT:
+        return {
+            "title_of_first": _("Enrol a first device"),
+            "how_to_begin": _(
+                "There is no device yet. One appears here when it enrols. Make an enrolment key, "
+                "then, in a terminal, with the key instead of the dots:"
+            ),
+            "first": first_enrolment(request),
+        }
+    return {
+        "title_of_first": _("Send a first message"),
+        "how_to_begin": _how_to_send().format(device=FIRST),
+        "first": first_message(request),
+        "program": _("“mosquitto_pub” comes with the package mosquitto-clients."),
+    }
+
+
+def _how_to_send() -> str:
+    if settings.MQTT_ACCESS != "open":
+        return _(
+            "There is no device yet. Create the device “{device}”, and choose “New credential” on "
+            "its page; then, in a terminal, with the token instead of the dots:"
+        )
+    if settings.AUTO_REGISTER:
+        return _("There is no device yet. One appears here with its first message. In a terminal:")
+    return _("There is no device yet. Create the device “{device}”, then, in a terminal:")
+
+
+def first_message(request: HttpRequest) -> str:
+    """A command that sends a first message to this platform."""
+    tenant = Tenant.objects.visible_to(person(request)).first()
+    topic = f"{tenant.slug if tenant else 't0'}/devices/{FIRST}/telemetry"
+    who = "" if settings.MQTT_ACCESS == "open" else f"-u {FIRST} -i {FIRST} -P … "
+    return (
+        f"mosquitto_pub -h {settings.MQTT_HOST} -p {settings.MQTT_PORT} {_trusting()}{who}-q 1 "
+        f"-t {topic} -m '{{\"temperature\": 21.5}}'"
+    )
+
+
+def _trusting() -> str:
+    """How the broker's certificate is checked, where there is one."""
+    if not settings.MQTT_TLS:
+        return ""
+    ca = settings.MQTT_CA
+    return f"--cafile {quote(str(ca))} " if ca else "--tls-use-os-certs "
+
+
+def first_enrolment(request: HttpRequest) -> str:
+    """A command by which a first device enrols."""
+    body = f'{{"key": "…", "device_uid": "{FIRST}"}}'
+    address = request.build_absolute_uri("/enroll")
+    return f"curl {address} -H 'Content-Type: application/json' -d '{body}'"
