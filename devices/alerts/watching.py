@@ -108,7 +108,10 @@ WITH changed AS (
         rule.condition <> 'offline'
             AND data_at < edge AND %(listening)s < edge AS is_silent
     ) AS found
-    WHERE rule.is_enabled AND (is_offline OR is_silent)
+    WHERE rule.is_enabled AND (is_offline OR is_silent) AND NOT EXISTS (
+        SELECT FROM devices_alert AS open
+        WHERE open.rule_id = rule.id AND open.device_id = device.id AND open.cleared_at IS NULL
+    )
     ORDER BY rule.id, device.id
     ON CONFLICT (rule_id, device_id) WHERE cleared_at IS NULL DO NOTHING
     RETURNING rule_id, device_id, condition, since

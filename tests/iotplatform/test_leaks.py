@@ -48,6 +48,7 @@ VALUES = {
 """What a parameter is tried with, where the document has no list of it."""
 LISTS = (
     "/devices",
+    "/alerts",
     "/users",
     "/device-types",
     "/rejected",
@@ -89,6 +90,7 @@ def belongings(tenant: Tenant, word: str) -> SimpleNamespace:
     user = people.user(email, tenant, Role.OPERATOR, password=people.PASSWORD)
     message = people.rejected(tenant, word.encode(), detail=word, device_uid=device.device_uid)
     people.token(device, user)
+    people.alert(device)
     return SimpleNamespace(
         tenant=tenant,
         kind=kind,
