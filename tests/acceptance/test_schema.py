@@ -123,6 +123,8 @@ def test_a_server_keeps_to_the_document_whatever_it_is_sent(
                 *("--max-examples", str(examples), "--seed", "20260114"),
                 *("--generation-deterministic", "--no-shrink", "--continue-on-failure"),
                 *("--warnings", "off"),
+                # They do not end; tests/telemetry/live has them.
+                *("--exclude-path-regex", "^/live/"),
             ],
             cwd=tmp_path,
             stdout=subprocess.PIPE,

@@ -17,8 +17,9 @@ from tests.iotplatform.routes import id_in, rights
 
 PAGE = {"Accept": "text/html"}
 UID = "a.b-c:d_1.json"
-OTHERS = re.compile("/|/healthz|/schema|/docs|/export/.*|.*/export|/credentials|/internal/.*")
-"""Pages of their own, files to be saved, which no browser shows, and where brokers ask."""
+OTHERS = re.compile("/|/healthz|/schema|/docs|/export/.*|.*/export|/credentials|/live/.*|/internal/.*")
+"""Pages of their own, files to be saved and streams, which no browser shows, and where brokers
+ask."""
 PAGES = [route for route in rights() if not OTHERS.fullmatch(route)]
 """Of some there is nothing but the form for a POST."""
 ADDRESS = re.compile(r"""(?:src|href|action|srcset)\s*=\s*["']?([^"'\s>]*)""")

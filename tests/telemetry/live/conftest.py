@@ -3,19 +3,25 @@
 import http.client
 import json
 import time
+import uuid
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any, NamedTuple, Self
 from urllib.parse import urlsplit
 
 import psycopg
 import pytest
+from django.core.management import call_command
 from django.db import connection
+from django.utils import timezone
+from pytest_django.live_server_helper import LiveServer
 from rest_framework_simplejwt.tokens import AccessToken
 
 from accounts.models import User
+from telemetry import partitions
 from telemetry.live import stream as streams
-
-PATIENCE = 10
+from tests import cast as people
+from tests.streams import PATIENCE, end_streams, streams_end
 
 
 class Got(NamedTuple):
@@ -73,10 +79,37 @@ class Reader:
         return [got.name for got in self.events()]
 
 
+@pytest.fixture(scope="module")
+def world(django_db_setup: None, django_db_blocker: Any) -> Iterator[SimpleNamespace]:
+    """The cast, committed, and at `at` a server; the same for all tests of a file, since it takes a
+    second to empty all tables. What a test changes is its own."""
+    with django_db_blocker.unblock(), streams_end():
+        cast = people.cast()
+        partitions.make_ahead(timezone.now())
+        server = LiveServer("localhost")
+        cast.at = server.url
+        yield cast
+        end_streams()
+        server.stop()
+        call_command("flush", interactive=False, verbosity=0)
+    connection.close()
+
+
 @pytest.fixture
-def at(transactional_db: None, live_server: Any, no_streams_left: None) -> str:
-    """The address of the server."""
-    return str(live_server.url)
+def live(world: SimpleNamespace) -> Iterator[SimpleNamespace]:
+    """With a `device` of the test's own."""
+    world.device = people.device(f"dev-{uuid.uuid4().hex[:8]}", world.t0)
+    world.path = f"/live/telemetry?devices={world.device}"
+    yield world
+    end_streams()
+
+
+@pytest.fixture
+def reader(live: SimpleNamespace) -> Iterator[Reader]:
+    """A viewer who follows the device, at the beginning."""
+    with Reader(live.at, live.path, live.viewer) as reader:
+        assert reader.next("ready").data == {}
+        yield reader
 
 
 @pytest.fixture
