@@ -33,5 +33,5 @@ RUN install --directory --owner=app --group=app --mode=700 /app/.local
 USER app
 EXPOSE 8000
 CMD ["gunicorn", "iotplatform.wsgi", "--bind", "0.0.0.0:8000", "--worker-class", "gthread", \
-     "--workers", "2", "--threads", "8", "--graceful-timeout", "5", "--no-control-socket", \
+     "--workers", "2", "--threads", "32", "--graceful-timeout", "5", "--no-control-socket", \
      "--worker-tmp-dir", "/dev/shm"]

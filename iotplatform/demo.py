@@ -122,7 +122,7 @@ def gunicorn() -> list[str]:
     return [
         *(sys.executable, "-m", "gunicorn", "iotplatform.wsgi", "--no-control-socket"),
         *("--chdir", str(settings.BASE_DIR), "--bind", f"{address}:{settings.PORT}"),
-        *("--worker-class", "gthread", "--threads", "8", "--graceful-timeout", "5"),
+        *("--worker-class", "gthread", "--threads", "32", "--graceful-timeout", "5"),
         *("--log-level", "warning"),
     ]
 
