@@ -21,6 +21,8 @@ from django.utils.functional import Promise
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 from rest_framework_simplejwt.token_blacklist.admin import BlacklistedToken, OutstandingToken
 from unfold.admin import ModelAdmin
 from unfold.decorators import display
@@ -58,7 +60,7 @@ def exact(value: datetime) -> str:
 def moment(value: datetime | None) -> SafeString | str:
     """A time as people say it ("2 minutes ago"); hovering shows it exactly."""
     if value is None:
-        return "never"
+        return gettext("never")
     return format_html('<time title="{} UTC">{}</time>', exact(value), naturaltime(value))
 
 
@@ -91,7 +93,8 @@ class TenantScopedAdmin(ModelAdmin):
     ) -> Model:
         found = super().get_object(request, object_id, from_field)
         if found is None:
-            raise Http404(f"There is no {self.opts.verbose_name} “{object_id}”.")
+            said = gettext("There is no {what} “{id}”.")
+            raise Http404(said.format(what=self.opts.verbose_name, id=object_id))
         return found
 
     def formfield_for_foreignkey(
@@ -179,7 +182,8 @@ admin.site.password_change = change_own_password  # type: ignore[assignment, met
 
 @admin.register(Tenant)
 class TenantAdmin(TenantScopedAdmin):
-    list_display = ["slug", "name"]
+    list_display = ["slug", "name", "work_in"]
+    staff_only = ("work_in",)
     search_fields = ["slug", "name"]
     fields = ["slug", "name"]
 
@@ -189,6 +193,10 @@ class TenantAdmin(TenantScopedAdmin):
 
     def get_readonly_fields(self, request: HttpRequest, obj: Tenant | None = None) -> list[str]:
         return ["slug"] if obj else []
+
+    @display(description="")
+    def work_in(self, tenant: Tenant) -> SafeString:
+        return render_to_string("accounts/work_in.html", {"tenant": tenant})
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> tuple[Any, ...]:
         # Optimization: Django reads all that there is in them.
@@ -239,8 +247,8 @@ class UserAdmin(TenantScopedAdmin, AuthUserAdmin):  # type: ignore[misc]
     ]
     fieldsets = [
         (None, {"fields": ["email", "password"]}),
-        ("Rights", {"fields": ["tenant", "role", "is_active", "is_superuser"]}),
-        ("Dates", {"fields": ["last_login", "created_at"]}),
+        (_("Rights"), {"fields": ["tenant", "role", "is_active", "is_superuser"]}),
+        (_("Dates"), {"fields": ["last_login", "created_at"]}),
     ]
 
     def get_urls(self) -> list[URLPattern]:
@@ -252,11 +260,11 @@ class UserAdmin(TenantScopedAdmin, AuthUserAdmin):  # type: ignore[misc]
         own = ["role", "is_active", "is_superuser"] if obj == person(request) else []
         return [*super().get_readonly_fields(request, obj), *own]
 
-    @display(description="role", ordering="role")
+    @display(description=_("role"), ordering="role")
     def role_label(self, user: User) -> SafeString:
         return coloured(user.get_role_display(), ROLE_COLOURS[Role(user.role)])
 
-    @display(description="last login", ordering="last_login")
+    @display(description=_("last login"), ordering="last_login")
     def last_login_ago(self, user: User) -> str:
         return moment(user.last_login)
 

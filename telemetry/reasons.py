@@ -1,5 +1,7 @@
 """Why a message can never be stored. One word for machines, one sentence for people."""
 
+from typing import Any
+
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
@@ -31,6 +33,32 @@ class Reason(models.TextChoices):
     DEVICE_DISABLED = "device_disabled", _("The device is disabled or deleted.")
     DATABASE = "database", _("The database refuses this message.")
     ERROR = "error", _("The platform failed on this message; its log says how.")
+
+
+SHORT: dict[str, Any] = {
+    Reason.TOO_LARGE: _("too large"),
+    Reason.NOT_UTF8: _("not UTF-8"),
+    Reason.NUL: _("NUL"),
+    Reason.TOO_DEEP: _("too deep"),
+    Reason.TOO_MANY: _("too many"),
+    Reason.NOT_FINITE: _("not finite"),
+    Reason.NUMBER: _("number"),
+    Reason.BAD_MSG_ID: _("bad msg_id"),
+    Reason.TOO_OLD: _("too old"),
+    Reason.MSG_ID_REUSED: _("msg_id reused"),
+    Reason.BAD_STATUS: _("bad status"),
+    Reason.BAD_REPLY: _("bad reply"),
+    Reason.UNKNOWN_COMMAND: _("unknown command"),
+    Reason.MALFORMED_TOPIC: _("malformed topic"),
+    Reason.MALFORMED_PACKET: _("malformed packet"),
+    Reason.UNKNOWN_TENANT: _("unknown tenant"),
+    Reason.UNKNOWN_DEVICE: _("unknown device"),
+    Reason.FOREIGN_DEVICE: _("foreign device"),
+    Reason.DEVICE_DISABLED: _("device disabled"),
+    Reason.DATABASE: _("database"),
+    Reason.ERROR: _("error"),
+}
+"""In a word or two, for labels."""
 
 
 class Rejected(Exception):

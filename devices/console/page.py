@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy as _
 from unfold.decorators import display
 
 from accounts.admin import coloured, moment
+from accounts.words import in_language
 from devices.commands.console.newest import newest
 from devices.commands.console.sending import HOUR, SendForm
 from devices.console.first import first_message
@@ -136,8 +137,10 @@ def state_part(device: Any) -> dict[str, Any]:
     return {
         "state": state,
         "session": session_label(device),
+        "session_reason": in_language(device.session_reason),
         "since": state.since and moment(state.since),
         "flow": flow_label(device),
+        "flow_reason": in_language(device.data_flow_reason),
         "flow_since": device.data_flow_since and moment(device.data_flow_since),
         "last_seen": moment(state.last_seen_at),
     }

@@ -15,7 +15,7 @@ from devices.models import Device
 from telemetry.console.advice import ADVICE
 from telemetry.groups import COUNTED, Group, groups, totals
 from telemetry.models import RejectedMessage
-from telemetry.reasons import Reason
+from telemetry.reasons import SHORT, Reason
 
 FEW = 5
 """Devices of a reason beside other reasons."""
@@ -28,7 +28,7 @@ OURS = (Reason.ERROR, Reason.DATABASE)
 
 def label(reason: str) -> SafeString:
     """The word for a reason; red where the fault may be the platform's."""
-    return coloured(reason.replace("_", " "), "danger" if reason in OURS else "")
+    return coloured(SHORT.get(reason, reason), "danger" if reason in OURS else "")
 
 
 def page(model_admin: Any, request: HttpRequest) -> HttpResponse:

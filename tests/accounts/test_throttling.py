@@ -271,7 +271,7 @@ def test_the_console_goes_through_the_same_door(ann, client):
 def test_and_what_fails_there_counts_here(ann, client):
     form = {"username": ann.email, "password": "wrong"}
     for _ in range(PAIR):
-        assert logins.WRONG in client.post("/admin/login/", form, REMOTE_ADDR=HOME).text
+        assert str(logins.WRONG) in client.post("/admin/login/", form, REMOTE_ADDR=HOME).text
     assert enter(ann.email, HOME) == 429
 
 
