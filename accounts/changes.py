@@ -17,7 +17,7 @@ from unfold.decorators import display
 from accounts.admin import coloured, moment, person
 from accounts.models import Change, User
 from accounts.readonly import ReadOnlyAdmin, TimeRangeFilter
-from accounts.words import in_language
+from accounts.templatetags.console import said as said_by
 
 KINDS = {
     ADDITION: (_("Added"), "success"),
@@ -109,6 +109,4 @@ class ChangeAdmin(ReadOnlyAdmin):
 
     @display(description=_("what"))
     def said(self, change: Change) -> str:
-        if change.is_deletion():
-            return ""
-        return Truncator(in_language(change.get_change_message())).chars(LONGEST_SAID)
+        return Truncator(said_by(change)).chars(LONGEST_SAID)

@@ -4,10 +4,12 @@ from typing import Any
 
 from django import template
 from django.conf import settings
+from django.contrib.admin.models import LogEntry
 from django.template import RequestContext
 from django.utils.translation import gettext
 
 from accounts.models import Tenant
+from accounts.words import in_language
 
 register = template.Library()
 
@@ -27,6 +29,12 @@ def tenant_switch(context: RequestContext) -> dict[str, Any]:
         "tenants": tenants[:MOST_IN_MENU],
         "has_more": len(tenants) > MOST_IN_MENU,
     }
+
+
+@register.filter
+def said(entry: LogEntry) -> str:
+    """What an entry of the history says, in the language of the page."""
+    return "" if entry.is_deletion() else in_language(entry.get_change_message())
 
 
 @register.simple_tag(takes_context=True)

@@ -137,3 +137,12 @@ def test_the_history_is_a_page_of_few_queries(changes):
     for _ in range(20):
         record(changes.operator, CHANGE, changes.device, ["name"])
     assert len(queries_of(people.console(changes.admin), HISTORY)) <= 8
+
+
+def test_on_the_page_of_a_thing_staff_are_no_names_either(changes):
+    page = f"/admin/devices/device/{changes.device.pk}/history/"
+    shown = people.console(changes.viewer).get(page).text
+    assert changes.operator.email in shown
+    assert "Platform staff" in shown
+    assert changes.staff.email not in shown
+    assert changes.staff.email in people.console(changes.staff).get(page).text

@@ -1,6 +1,7 @@
 """The console's frame: the language of its pages, and the tenant that platform staff work in."""
 
 import pytest
+from django.apps import apps
 from django.contrib.admin.models import LogEntry
 from django.urls import reverse
 
@@ -168,3 +169,31 @@ def test_the_frame_costs_no_query_of_a_person_of_a_tenant(cast):
     of_staff = queries_of(people.console(cast.staff), "/admin/password_change/")
     assert not [sql for sql in of_person if "accounts_tenant" in sql and 'slug" LIMIT' in sql]
     assert len(of_staff) <= len(of_person) + 1
+
+
+def test_the_list_of_tenants_leads_into_each_of_them(cast):
+    button = f'formaction="{SWITCH}" name="tenant" value="{cast.other.pk}"'
+    assert button in people.console(cast.staff).get("/admin/accounts/tenant/").text
+    assert button not in people.console(cast.stranger).get("/admin/accounts/tenant/").text
+
+
+def test_a_switch_shows_staff_what_the_tenants_own_people_see_and_a_tenant_nothing_more(cast):
+    """Of every model that has a rule of who may see what."""
+    models = [model for model in apps.get_models() if hasattr(model.objects, "visible_to")]
+    assert len(models) >= 10
+    for tenant in (cast.t0, cast.other):
+        people.rejected(tenant)
+        people.enrolment_key(tenant, cast.staff)
+        people.batch(tenant)
+        DeviceType.objects.create(name=f"of {tenant}", tenant=tenant)
+    people.rejected(None)
+    DeviceType.objects.create(name="shared", tenant=None)
+    for person, tenant in ((cast.admin, cast.t0), (cast.stranger, cast.other)):
+        cast.staff.switched_to, person.switched_to = tenant, None
+        for model in models:
+            seen = set(model.objects.visible_to(person))
+            assert set(model.objects.visible_to(cast.staff)) == seen, model
+            # Were it ever set on somebody of a tenant, it would be nothing to them.
+            person.switched_to = cast.other if tenant == cast.t0 else cast.t0
+            assert set(model.objects.visible_to(person)) == seen, model
+            person.switched_to = None
