@@ -189,7 +189,7 @@ def _check_further(device: Device, further: Collection[Device]) -> None:
 
 
 def fault(field: str, said: str | Promise, code: str) -> ValidationError:
-    return ValidationError({field: said}, code)
+    return ValidationError({field: str(said)}, code)
 
 
 def _further(owners: Collection[Device], terms: Terms) -> dict[int, list[int]]:
