@@ -9,7 +9,11 @@ from playwright.sync_api import Page, expect
 
 from tests import cast as people
 
-pytestmark = [pytest.mark.chromium, pytest.mark.django_db(transaction=True)]
+pytestmark = [
+    pytest.mark.chromium,
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.usefixtures("no_streams_left"),
+]
 
 PHONE = {"width": 390, "height": 844}
 
@@ -53,7 +57,7 @@ def test_an_operator_finds_a_device_and_its_readings(page, fleet):
     expect(row).to_contain_text("temperature 21.5")
     row.get_by_role("link", name="dev-08").click()
     expect(page.get_by_role("row", name="temperature")).to_contain_text("21.5")
-    page.get_by_role("link", name="Readings").click()
+    page.get_by_role("link", name="All readings").click()
     expect(page.locator("#result_list tr.data-row")).to_have_count(3)
     page.get_by_text('{"temperature": 31}').click()
     expect(page.locator("pre", has_text="31")).to_be_visible()
@@ -84,7 +88,7 @@ def test_an_operator_narrows_the_readings_by_time(page, fleet):
     log_in(page, fleet)
     page.goto("/admin/devices/device/?q=dev-08")
     page.get_by_role("row", name="dev-08").get_by_role("link").click()
-    page.get_by_role("link", name="Readings").click()
+    page.get_by_role("link", name="All readings").click()
     page.locator("#changelist").get_by_text("Filters").first.click()
     page.get_by_placeholder("Date to").fill("2026-01-01")
     page.get_by_role("button", name="Apply Filters").click()
@@ -121,10 +125,11 @@ def test_an_operator_sends_a_command_once_and_takes_it_back(page, fleet):
     log_in(page, fleet)
     page.goto("/admin/devices/device/?q=dev-08")
     page.get_by_role("row", name="dev-08").get_by_role("link").click()
-    page.get_by_role("link", name="Send a command").click()
-    page.get_by_label("Command").fill("reboot")
+    page.get_by_text("Send a command").click()
+    page.locator("[name=cmd]").fill("reboot")
     page.get_by_label("Params").fill('{"delay": 5}')
-    page.get_by_role("button", name="Send").dblclick()
+    page.locator("[data-sending] [type=submit]").dblclick()
+    page.locator("#commands").get_by_role("link", name="reboot").click()
     expect(page.get_by_text("It waits to be published.")).to_be_visible()
     page.get_by_role("button", name="Cancel the command").click()
     expect(page.get_by_text("Cancelled. The device will not get it.")).to_be_visible()

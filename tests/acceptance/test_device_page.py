@@ -112,8 +112,10 @@ def test_a_part_that_is_dragged_over_is_fetched_in_finer_steps_and_the_address_k
     middle = box["y"] + box["height"] / 2
     shown.mouse.move(box["x"] + box["width"] * 0.2, middle)
     shown.mouse.down()
+    shown.mouse.move(box["x"] + box["width"] * 0.3, middle, steps=3)
+    dragged = "least => document.querySelector('.u-select').offsetWidth > least"
+    shown.wait_for_function(dragged, arg=box["width"] * 0.09)
     with shown.expect_response("**/series?*") as answer:
-        shown.mouse.move(box["x"] + box["width"] * 0.3, middle, steps=3)
         shown.mouse.up()
     made = answer.value.json()
     asked = datetime.fromisoformat(made["to"]) - datetime.fromisoformat(made["from"])
