@@ -9,6 +9,7 @@ from tests.iotplatform.processes import ROOT
 
 OWN = ROOT / "locale" / "vi" / "LC_MESSAGES" / "django.po"
 OF_LIBRARIES = ROOT / "locale" / "libraries" / "vi" / "LC_MESSAGES" / "django.po"
+NAMES = ("msgctxt", "msgid", "msgid_plural", "msgstr")
 FIELD = re.compile(r'^(msgctxt|msgid_plural|msgid|msgstr)(?:\[\d\])? ((?:".*"\n?)+)', re.MULTILINE)
 
 
@@ -29,7 +30,9 @@ def entries(path: Path) -> list[Entry]:
         fields = {name: unquoted(lines) for name, lines in FIELD.findall(block + "\n")}
         if fields.get("msgid"):
             is_fuzzy = any(line.startswith("#,") and "fuzzy" in line for line in block.split("\n"))
-            parts = (fields.get(name, "") for name in ("msgctxt", "msgid", "msgid_plural", "msgstr"))
+            parts = (
+                fields.get(name, "") for name in ("msgctxt", "msgid", "msgid_plural", "msgstr")
+            )
             found.append(Entry(*parts, is_fuzzy))
     return found
 

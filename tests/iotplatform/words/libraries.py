@@ -10,13 +10,18 @@ import rest_framework
 import unfold
 from django.utils.translation.template import templatize
 
+from tests.iotplatform.words.catalogue import Entry, entries
+
 UNFOLD, DJANGO, REST = (
     Path(package.__file__).parent for package in (unfold, django, rest_framework)
 )
 # Of Unfold's additions those that the settings install; the others are for libraries not used here.
 ADDITIONS = ("filters", "forms")
 REST_FILES = ("fields", "serializers", "validators", "relations", "exceptions")
-CALLS = {"_": 1, "gettext": 1, "gettext_lazy": 1, "ngettext": 2, "ngettext_lazy": 2}
+CALLS = {"_", "gettext", "gettext_lazy", "ngettext", "ngettext_lazy"}
+ENGLISH = "locale/en/LC_MESSAGES/django.po"
+NO_TEXTS = {"LogEntry Object", "%(class_name)s %(instance)s", "Humanize"}
+"""Nobody sees them, or there is nothing to translate."""
 IN_TEMPLATE = re.compile(r"""(?<!\w)(_|n?gettext)\((u?(?:'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"))""")
 
 
@@ -36,6 +41,12 @@ def texts() -> set[str]:
     return found - {""}
 
 
+def in_django() -> list[Entry]:
+    """Those of Django's pages, as its English catalogues list them."""
+    paths = [DJANGO / "contrib" / app / ENGLISH for app in ("admin", "auth", "humanize")]
+    return [each for path in paths for each in entries(path) if each.text not in NO_TEXTS]
+
+
 def in_template(source: str) -> Iterator[str]:
     for match in IN_TEMPLATE.finditer(templatize(source)):
         yield ast.literal_eval(match[2])
@@ -43,6 +54,8 @@ def in_template(source: str) -> Iterator[str]:
 
 def in_python(source: str) -> Iterator[str]:
     for node in ast.walk(ast.parse(source)):
-        name = node.func.id if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) else ""
+        name = (
+            node.func.id if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) else ""
+        )
         if name in CALLS and node.args and isinstance(node.args[0], ast.Constant):
             yield str(node.args[0].value)
