@@ -11,7 +11,7 @@ from accounts.words import number
 from devices.models import ENDED, Command, CommandStatus
 from iotplatform.home.shown import Card, Trouble, list_of, named, page_of
 
-LOOKED_AT = 20_000
+LOOKED_AT = 10_000
 """So many of the newest commands are looked at: a day may have millions."""
 SHOWN = 5
 DAY = timedelta(hours=24)

@@ -37,8 +37,7 @@ def test_where_all_speak_and_nothing_waits_there_is_no_problem(viewer):
     services = health_of(viewer, timezone.now()).services
     assert [(each.problem, each.state, each.rate) for each in services] == [
         ("", "Works", "12 messages a second")
-    ] * 2 or services
-    assert problems(viewer) == ["", ""]
+    ] * 2
 
 
 def test_a_platform_without_processes_is_told_which_to_start(viewer):
@@ -65,7 +64,7 @@ def test_one_that_lives_is_enough_and_the_other_is_for_staff_to_know(cast):
     assert [trouble.subject for trouble in staff] == ["iotplatform-dispatch-1 host 1"]
     assert health_of(cast.admin, timezone.now()).troubles == []
     assert "host 1" in people.console(cast.staff).get("/admin/").text
-    assert "host" not in people.console(cast.admin).get("/admin/").context["troubles"]
+    assert "host 1" not in people.console(cast.admin).get("/admin/").text
 
 
 def test_without_the_broker_a_process_that_lives_is_of_no_use(viewer):
