@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from devices.alerts import outbox, watching
@@ -18,6 +18,7 @@ ROUND_SECONDS = 25.0
 LOOK_SECONDS = 5.0
 # Docker grants ten seconds, of which the dispatcher takes some.
 LAST_SECONDS = 4.0
+DEAF_AFTER = timedelta(minutes=1)
 DEAF = (
     "No ingestor that is connected to the broker was heard of since %s. That devices are silent "
     "proves nothing now: no alert is raised."
@@ -59,6 +60,9 @@ class Alarm:
         if found.raised or found.cleared:
             logger.info("alerts raised=%d cleared=%d", found.raised, found.cleared)
         if found.deaf_since and not self._deaf_since:
+            # At a start that is so for a moment.
+            if datetime.now(UTC) - found.deaf_since < DEAF_AFTER:
+                return
             logger.warning(DEAF, found.deaf_since.isoformat(" ", "seconds"))
         elif self._deaf_since and not found.deaf_since:
             logger.info("An ingestor is there again: alerts count from now.")

@@ -20,8 +20,8 @@ SHOWN = 50
 LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('alerts', 0))"
 TRY_LOCK = "SELECT pg_try_advisory_xact_lock(hashtextextended('alerts', 0))"
 
-# An ingestor that has no connection to the broker hears nobody either. Where there was a break,
-# time counts from its end: nobody knows what devices sent meanwhile.
+# An ingestor that has no connection to the broker hears nobody either. After a break that was as
+# long, time counts from its end: nobody knows what devices sent meanwhile.
 LOOK = """
 INSERT INTO devices_alertwatch AS watch (id, checked_at, listening_since, deaf_since)
 SELECT 1, statement_timestamp(), coalesce(since, statement_timestamp()),
@@ -36,8 +36,9 @@ FROM (
 ON CONFLICT (id) DO UPDATE
 SET checked_at = statement_timestamp(),
     listening_since = CASE
-        WHEN watch.deaf_since IS NULL AND excluded.deaf_since IS NULL
-            AND watch.checked_at > statement_timestamp() - %(deaf)s * interval '1 second'
+        WHEN excluded.deaf_since IS NOT NULL
+            OR least(watch.deaf_since, watch.checked_at)
+                > statement_timestamp() - %(deaf)s * interval '1 second'
             THEN watch.listening_since
         ELSE statement_timestamp()
     END,

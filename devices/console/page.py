@@ -17,6 +17,7 @@ from unfold.decorators import display
 
 from accounts.admin import coloured, moment
 from accounts.words import in_language
+from devices.alerts.console import section as open_alerts
 from devices.commands.console.newest import newest
 from devices.commands.console.sending import HOUR, SendForm
 from devices.console.first import first_message
@@ -115,6 +116,7 @@ def page_of(request: HttpRequest, device: Any) -> dict[str, Any]:
     parts = {name: value for part in PARTS.values() for name, value in part(device).items()}
     return parts | {
         "device": device,
+        "alerts": open_alerts(device),
         "streams": json.dumps(
             [
                 f"{reverse(name)}?devices={device.device_uid}"

@@ -69,6 +69,7 @@ class AlertRuleForm(OwnTenantForm):
 
     class Meta:
         model = AlertRule
+        labels = {"after_minutes": _("Longer than (minutes)")}
         fields = [
             "name", "tenant", "type", "condition", "after_minutes", "is_enabled",
             "emails", "webhook_url",

@@ -155,3 +155,9 @@ def test_the_section_of_a_device_has_its_open_alerts(cast, django_assert_num_que
     device = type(cast.device).objects.get(pk=cast.device.pk)
     with django_assert_num_queries(1):
         assert f"{ALERTS}{alert.pk}/change/" in section(device)
+
+
+def test_the_page_of_a_device_has_them(cast):
+    alert = people.alert(cast.device)
+    shown = page(cast.viewer, f"/admin/devices/device/{cast.device.pk}/change/")
+    assert f"{ALERTS}{alert.pk}/change/" in shown

@@ -163,6 +163,13 @@ def test_while_no_ingestor_listens_nothing_is_raised(cast, deaf):
     assert look().raised == 1
 
 
+def test_a_break_of_a_few_seconds_changes_nothing(cast):
+    state(cast.device, **BOTH)
+    rule(cast.t0)
+    AlertWatch.objects.update(deaf_since=ago(0.5))
+    assert look().raised == 1
+
+
 def test_after_a_break_of_the_watch_itself_time_counts_anew(cast):
     state(cast.device, **BOTH)
     rule(cast.t0)
