@@ -25,14 +25,16 @@ START_SECONDS = 120
 DESKTOP = {"width": 1280, "height": 860}
 PHONE = {"width": 390, "height": 844}
 
+DEVICE = "/admin/devices/device/{device}/change/"
+DAY = "?range=86400&keys=temperature,humidity"
 # (file, address, width, theme, language); {device} is the key of the device that is shown.
 PICTURES = [
     ("home.png", "/admin/", DESKTOP, "light", "en"),
     ("home-dark.png", "/admin/", DESKTOP, "dark", "en"),
     ("home-vi.png", "/admin/", DESKTOP, "light", "vi"),
     ("devices.png", "/admin/devices/device/", DESKTOP, "light", "en"),
-    ("device.png", "/admin/devices/device/{device}/change/", DESKTOP, "light", "en"),
-    ("device-phone.png", "/admin/devices/device/{device}/change/", PHONE, "dark", "en"),
+    ("device.png", f"{DEVICE}{DAY}", DESKTOP, "light", "en"),
+    ("device-phone.png", f"{DEVICE}{DAY}#chart", PHONE, "dark", "en"),
     ("rejected.png", "/admin/telemetry/rejectedmessage/", DESKTOP, "light", "en"),
 ]
 

@@ -13,6 +13,7 @@ from devices.commands.sending import Order, send
 from devices.models import Device, DeviceType
 from telemetry.incoming import Incoming, decode_message
 from telemetry.ingest import store
+from telemetry.models import MessageCount
 
 NOW = datetime.now(UTC)
 DAY = timedelta(days=1)
@@ -73,4 +74,18 @@ shown = Device.objects.get(device_uid="dev-01")
 send(Order("set_interval", {"seconds": 1}), shown, operator)
 send(Order("reboot", {"delay": 1}), shown, operator)
 send(Order("reboot", {}, timedelta(days=7)), Device.objects.get(device_uid="hall-09"), operator)
+# It came within seconds, and is drawn as if it had come in time.
+counted = MessageCount.objects.filter(tenant=tenant, stored__gt=300)
+counted.delete()
+MessageCount.objects.bulk_create(
+    MessageCount(
+        minute=NOW.replace(second=0, microsecond=0) - timedelta(minutes=minutes),
+        tenant=tenant,
+        writer=0,
+        stored=260 + round(40 * math.sin(minutes / 25)) + minutes % 7,
+        duplicate=0,
+        rejected=max(0, 14 - abs(minutes - 70)) + (minutes % 45 == 3),
+    )
+    for minutes in range(1, 180)
+)
 sys.stdout.write(str(shown.pk))

@@ -66,6 +66,7 @@ def test_an_operator_finds_a_device_and_its_readings(page, fleet):
 def test_an_operator_replays_a_rejected_message(page, fleet):
     log_in(page, fleet)
     menu(page, "Rejected messages")
+    page.get_by_role("link", name="One by one").click()
     page.locator("#result_list").get_by_role("link").click()
     expect(page.locator("pre")).to_have_text('{"temperature": 44.25}')
     page.get_by_role("button", name="Replay").click()
@@ -76,7 +77,7 @@ def test_an_operator_replays_a_rejected_message(page, fleet):
 
 def test_an_operator_replays_a_choice_of_messages(page, fleet):
     log_in(page, fleet)
-    page.goto("/admin/telemetry/rejectedmessage/")
+    page.goto("/admin/telemetry/rejectedmessage/?state=open")
     page.locator("input.action-select").check()
     page.get_by_label("Select action to run").select_option(label="Replay")
     page.get_by_role("button", name="Run").click()
@@ -105,7 +106,7 @@ def test_an_operator_looks_at_a_file_and_imports_it(page, fleet):
         page.locator("input[type=file]").set_input_files(chosen)
         page.get_by_role("button", name="Check").click()
         expect(page.get_by_text("a/b")).to_have_count(file.count(b"a/b"))
-        expect(page.get_by_role("row", name="new-1")).to_contain_text("created")
+        expect(page.get_by_role("row", name="new-1")).to_contain_text("Created")
     page.get_by_role("button", name="Import").click()
     expect(page.get_by_text("Imported: 1 created.")).to_be_visible()
     expect(page.get_by_role("row", name="new-1")).to_contain_text("Roof")
