@@ -14,6 +14,8 @@ from telemetry.live.ring import Event, Sent, Subject, reset
 logger = logging.getLogger(__name__)
 
 BEAT_SECONDS = 15.0
+# How long the thread of a client that has gone is held: people leave pages faster than they beat.
+LOOK_SECONDS = 1.0
 # Who is so far behind is cut off, to come back and to resume: memory is everybody's.
 MOST_WAITING = 4 * 1024 * 1024
 READY = Event("ready", "{}", frozenset())
@@ -41,18 +43,21 @@ def scope_of(user: User) -> int | None:
 class Stream:
     """An iterator of bytes for one client, in the thread that serves it.
 
-    `lost_rights` says why the client may not go on, or nothing; it is asked at every beat, and
-    `leave` is called at the end. A stream that waits holds no connection to the database.
+    `lost_rights` says why the client may not go on, or nothing; it is asked at every beat, and more
+    often whether the client `has_gone`. `leave` is called at the end. A stream that waits holds no
+    connection to the database.
     """
 
     def __init__(
         self,
         following: Following,
         lost_rights: Callable[[], str],
+        has_gone: Callable[[], bool],
         leave: Callable[["Stream"], None],
     ) -> None:
         self.following = following
         self._lost_rights = lost_rights
+        self._has_gone = has_gone
         self._leave = leave
         self._changed = threading.Condition()
         self._waiting: list[bytes] = []
@@ -96,8 +101,8 @@ class Stream:
         release_connection()
         due = time.monotonic() + BEAT_SECONDS
         while True:
-            text, place = self._take(due - time.monotonic())
-            if self._is_cut:
+            text, place = self._take(min(LOOK_SECONDS, due - time.monotonic()))
+            if self._is_cut or self._has_gone():
                 return
             if time.monotonic() >= due:
                 reason = self._reason_to_end()

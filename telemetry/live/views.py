@@ -1,6 +1,5 @@
 """Live streams over the API: server-sent events, until the client or its right to them goes."""
 
-import socket
 from collections.abc import Collection
 
 from django.http import StreamingHttpResponse
@@ -21,6 +20,7 @@ from accounts.models import User, validate_slug
 from accounts.rest import FileNegotiation, QueryParameters, person
 from devices.models import Command, Device
 from telemetry import examples
+from telemetry.live.client import Client
 from telemetry.live.hub import Full, hub
 from telemetry.live.rights import Rights
 from telemetry.live.ring import Kind, Subject
@@ -35,8 +35,6 @@ HEADERS = {
     "X-Accel-Buffering": "no",
 }
 MOST_DEVICES = 100
-SEND_SECONDS = 20.0
-VANISHED_MILLISECONDS = 30_000
 NO_DEVICE = "There is no device {uid}, or you may not see it."
 LAST_EVENT_ID = OpenApiParameter(
     "Last-Event-ID",
@@ -96,12 +94,12 @@ class LiveView(GenericAPIView):
         rights = Rights(self, request, self.follow)
         if request.method == "HEAD":
             return StreamingHttpResponse((), content_type=EVENTS, headers=HEADERS)
-        stream = Stream(rights.following, rights.lost, hub.leave)
+        client = Client(request.META.get("gunicorn.socket"))
+        stream = Stream(rights.following, rights.lost, client.has_gone, hub.leave)
         try:
             hub.join(stream, request.headers.get("Last-Event-ID", ""))
         except Full as error:
             raise TooManyStreams from error
-        limit_sending(request.META.get("gunicorn.socket"))
         return StreamingHttpResponse(stream, content_type=EVENTS, headers=HEADERS)
 
 
@@ -176,18 +174,3 @@ def devices_of(user: User, uids: Collection[str]) -> list[int]:
         if uid not in found:
             raise NotFound(NO_DEVICE.format(uid=uid))
     return sorted(found.values())
-
-
-def limit_sending(client: socket.socket | None) -> None:
-    """Have a client that takes nothing any more, or vanished, give its thread back.
-
-    The idiom is left here: WSGI knows no connections, so gunicorn's own is asked for its socket.
-    After this answer gunicorn sets the first limit anew, and the second one does no harm.
-    """
-    if client is None:
-        return
-    client.settimeout(SEND_SECONDS)
-    # Linux's; elsewhere one that vanished is noticed by TCP itself, after a quarter of an hour.
-    option = getattr(socket, "TCP_USER_TIMEOUT", None)
-    if option and client.family in (socket.AF_INET, socket.AF_INET6):
-        client.setsockopt(socket.IPPROTO_TCP, option, VANISHED_MILLISECONDS)

@@ -4,16 +4,15 @@ import socket
 from datetime import timedelta
 
 import pytest
-from django.test import Client
 from rest_framework_simplejwt.tokens import AccessToken
 
 from accounts import roles
 from accounts.models import Role, User
 from devices.models import Device
 from telemetry.live import stream as streams
+from telemetry.live.client import SEND_SECONDS, Client
 from telemetry.live.ring import Event, Kind, Ring, Subject
 from telemetry.live.stream import Following, Stream
-from telemetry.live.views import SEND_SECONDS, limit_sending
 from tests import cast as people
 from tests.telemetry.live.conftest import Reader, wait_until
 
@@ -125,8 +124,7 @@ def test_a_stream_is_closed_when_its_token_runs_out(live, quick):
 
 
 def test_a_stream_of_the_console_is_closed_when_its_person_logs_out(live, somebody, quick):
-    browser = Client()
-    browser.force_login(somebody)
+    browser = people.console(somebody)
     cookie = f"sessionid={browser.cookies['sessionid'].value}"
     with Reader(live.at, live.path, Cookie=cookie) as reader:
         reader.next("ready")
@@ -134,8 +132,8 @@ def test_a_stream_of_the_console_is_closed_when_its_person_logs_out(live, somebo
         assert reader.next("closed").data == {"reason": "not_authenticated"}
 
 
-def stream(lost=lambda: ""):
-    made = Stream(EVERYTHING, lost, lambda stream: None)
+def stream(has_gone=lambda: False):
+    made = Stream(EVERYTHING, lambda: "", has_gone, lambda stream: None)
     made.begin("a-0", "a-0", [])
     return made
 
@@ -160,12 +158,23 @@ def test_who_missed_more_than_may_wait_for_one_loads_anew(monkeypatch):
 
 
 def test_a_client_that_takes_nothing_gives_its_thread_back():
-    with socket.socket() as client:
-        limit_sending(client)
-        assert client.gettimeout() == SEND_SECONDS
-        option = client.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
+    with socket.socket() as connection:
+        Client(connection)
+        assert connection.gettimeout() == SEND_SECONDS
+        option = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
         assert option > SEND_SECONDS * 1_000
+
+
+def test_a_client_that_has_gone_gives_its_thread_back():
     ours, theirs = socket.socketpair()
-    with ours, theirs:
-        limit_sending(ours)
-        assert ours.gettimeout() == SEND_SECONDS
+    with ours:
+        client = Client(ours)
+        made = iter(stream(has_gone=client.has_gone))
+        theirs.send(b"more, while it is there")
+        assert next(made)
+        theirs.close()
+        assert list(made) == []
+
+
+def test_of_another_server_nobody_knows_who_has_gone():
+    assert not Client(None).has_gone()
