@@ -7,7 +7,7 @@ answer to its COMMIT got lost, of which the second time all is duplicate. What i
 counted: it was, as rejected, when it came.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -58,24 +58,35 @@ def by_tenant(
 
     `fresh` are the readings that are new to the database, `stored` how many of them it took.
     """
-    accepted: Counter[str] = Counter()
-    rejected: Counter[str] = Counter()
-    for message in messages:
-        if message.rejected:
-            rejected[message.tenant] += message.rejected.readings
-        elif message.readings:
-            accepted[message.tenant] += len(message.readings)
-    new = _new(fresh, devices) if len(accepted) > 1 else dict.fromkeys(accepted, stored)
+    tenants = {message.tenant for message in messages}
+    if len(tenants) > 1:
+        own, new = _grouped(messages), _new(fresh, devices)
+    else:
+        # Optimization: the usual case.
+        own, new = dict.fromkeys(tenants, messages), dict.fromkeys(tenants, stored)
     tallies = {}
-    for tenant in accepted.keys() | rejected.keys():
+    for tenant, theirs in own.items():
         # It takes none of a batch that is repeated though it was committed.
         taken = min(new.get(tenant, 0), stored)
         stored -= taken
-        tallies[tenant] = Tally(taken, accepted[tenant] - taken, rejected[tenant])
-    return tallies
+        tallies[tenant] = _tally(theirs, taken)
+    return {tenant: tally for tenant, tally in tallies.items() if any(tally)}
 
 
-def _new(fresh: Rows, devices: Mapping[str, KnownDevice]) -> Mapping[str, int]:
+def _grouped(messages: Sequence[Incoming]) -> dict[str, Sequence[Incoming]]:
+    own = defaultdict(list)
+    for message in messages:
+        own[message.tenant].append(message)
+    return dict(own)
+
+
+def _tally(messages: Sequence[Incoming], stored: int) -> Tally:
+    accepted = sum(len(message.readings) for message in messages)
+    rejected = sum(message.rejected.readings for message in messages if message.rejected)
+    return Tally(stored, accepted - stored, rejected)
+
+
+def _new(fresh: Rows, devices: Mapping[str, KnownDevice]) -> dict[str, int]:
     tenants = {device.id: device.tenant for device in devices.values()}
     return Counter(tenants[device_id] for device_id, _ in fresh)
 

@@ -1,10 +1,16 @@
 """The counters of messages: that they hold exactly what holds of what is stored."""
 
+from datetime import timedelta
+from io import StringIO
+
 import pytest
+from django.core.management import call_command
 from django.db import OperationalError, connections
 from django.db.models import Sum
+from django.utils import timezone
 
 from accounts.models import Tenant
+from devices.models import Heartbeat
 from telemetry import counts
 from telemetry.counts import Tally
 from telemetry.ingest import Batch, store
@@ -121,3 +127,18 @@ def test_staff_see_all_and_others_the_counts_of_their_tenant(t0, dev, other):
     staff = people.user("staff@example.com", None, is_superuser=True)
     persons = staff, people.user("a@t0.example", t0), people.user("b@other.example", other)
     assert [MessageCount.objects.visible_to(each).count() for each in persons] == [2, 1, 0]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_old_counters_and_signs_of_life_are_deleted():
+    now = timezone.now()
+    for days in (0.5, 1.5, 3):
+        then = now - timedelta(days=days)
+        MessageCount.objects.create(minute=then, writer=1, stored=1)
+        beat = {"kind": "ingestor", "started_at": then, "beat_at": then}
+        Heartbeat.objects.create(name=f"{days}", **beat)
+    said = StringIO()
+    call_command("maintain", stdout=said)
+    assert "counters of messages older than two days: 1 deleted" in said.getvalue()
+    assert "that gave none for a day: 2 deleted" in said.getvalue()
+    assert (MessageCount.objects.count(), Heartbeat.objects.get().name) == (2, "0.5")

@@ -336,7 +336,7 @@ def test_the_statements_of_a_batch_do_not_grow_with_it(dev, monkeypatch):
         return len(queries) + len(executed)
 
     store([message({"msg_id": "first"})])
-    assert statements(1) == statements(200) <= 8
+    assert statements(1) == statements(200) <= 9
 
 
 def test_the_receipt_is_found_by_its_key(dev):
