@@ -10,7 +10,15 @@ from django.utils import timezone
 
 from accounts import history
 from accounts.models import Concern, Tenant
-from devices.models import BrokerChange, Command, CommandBatch, DeviceType, EnrolmentKey
+from devices.models import (
+    Alert,
+    AlertRule,
+    BrokerChange,
+    Command,
+    CommandBatch,
+    DeviceType,
+    EnrolmentKey,
+)
 from tests import cast as people
 from tests.accounts.doors import deleted_meanwhile
 
@@ -105,7 +113,17 @@ def batch(tenant: Tenant) -> CommandBatch:
     return CommandBatch.objects.create(tenant=tenant, target=target, expires_at=TOMORROW)
 
 
+def alert(tenant: Tenant) -> None:
+    """Of another tenant's rule and device, so that there is nothing else."""
+    raised = people.alert(people.device("dev-09", Tenant.objects.get(slug="other")))
+    Alert.objects.filter(pk=raised.pk).update(tenant=tenant)
+
+
 CONTENTS = {
+    "alert rules": lambda tenant: AlertRule.objects.create(
+        tenant=tenant, name="Silent", webhook_url=""
+    ),
+    "alerts": alert,
     "commands": command,
     "command batches": batch,
     "devices": lambda tenant: people.device("dev-09", tenant),
