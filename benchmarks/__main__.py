@@ -12,10 +12,13 @@ from benchmarks import (
     http,
     ingest,
     latency,
+    live,
     memory,
 )
 
-ALL = (ingest, memory, latency, growth, api, http, history, commands, authentication, console)
+ALL = (
+    ingest, memory, latency, live, growth, api, http, history, commands, authentication, console
+)  # fmt: skip
 
 
 def main() -> None:

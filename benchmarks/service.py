@@ -84,8 +84,8 @@ class Service:
             yield response
 
 
-def platform(bench: Bench, database: str) -> Service:
-    """The platform as its image starts it, but with one worker."""
+def platform(bench: Bench, database: str, threads: int = 0, **variables: str) -> Service:
+    """The platform as its image starts it, but with one worker, and so many `threads`."""
     port = free_port()
     environment = {
         **bench.environment(database),
@@ -93,9 +93,11 @@ def platform(bench: Bench, database: str) -> Service:
         "ALLOWED_HOSTS": HOST,
         "SECRET_KEY": secrets.token_urlsafe(48),
         "JWT_SECRET": secrets.token_urlsafe(48),
+        **variables,
     }
     # The last of two numbers of workers counts; of addresses, each one would.
-    command = (sys.executable, "-m", *image_command(f"{HOST}:{port}"), "--workers=1")
+    more = ["--workers=1", *([f"--threads={threads}"] if threads else [])]
+    command = (sys.executable, "-m", *image_command(f"{HOST}:{port}"), *more)
     return Service(
         "platform", command, ROOT, environment, port, bench.directory / f"{database}-web.log"
     )

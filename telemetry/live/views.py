@@ -118,7 +118,11 @@ class LiveTelemetryView(LiveView):
         summary="Readings of devices as they come",
         parameters=[DevicesQuery, LAST_EVENT_ID],
         responses={(200, EVENTS): OpenApiTypes.STR},
-        examples=[OpenApiExample("A reading", examples.LIVE_TELEMETRY, media_type=EVENTS)],
+        examples=[
+            OpenApiExample(
+                "A reading", examples.LIVE_TELEMETRY, media_type=EVENTS, response_only=True
+            )
+        ],
     )
     def get(self, request: Request) -> StreamingHttpResponse:
         """Server-sent events. The first is `ready`: from there on nothing is missed.
@@ -154,7 +158,11 @@ class LiveCommandsView(LiveView):
         summary="Commands as they are sent and answered",
         parameters=[CommandsQuery, LAST_EVENT_ID],
         responses={(200, EVENTS): OpenApiTypes.STR},
-        examples=[OpenApiExample("A command", examples.LIVE_COMMAND, media_type=EVENTS)],
+        examples=[
+            OpenApiExample(
+                "A command", examples.LIVE_COMMAND, media_type=EVENTS, response_only=True
+            )
+        ],
     )
     def get(self, request: Request) -> StreamingHttpResponse:
         """Server-sent events, as those of /live/telemetry; in place of `telemetry` there is
