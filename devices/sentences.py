@@ -14,6 +14,11 @@ KEPT = (
     _("It could not be published: {fault}"),
     _("Published again, as its device had not answered."),
     _("The broker had passed it on to nobody."),
+    # devices/models/commands.py
+    _("A late reply: {status}."),
+    # devices/alerts
+    _("It could not be sent: {fault}"),
+    _("The host has no address."),
     # devices/brokers
     _("The broker cannot be reached; the log of the dispatcher says why. It is told once it can."),
     _("The broker does not know this device: issue a new token."),

@@ -29,6 +29,7 @@ from unfold.decorators import action, display
 
 from accounts.admin import coloured, moment, person
 from accounts.readonly import ReadOnlyAdmin, TimeRangeFilter
+from accounts.words import in_language
 from devices.models import Device
 from telemetry.console import dealing, grouped
 from telemetry.console.advice import ADVICE
@@ -240,7 +241,7 @@ class RejectedMessageAdmin(ReadOnlyAdmin):
 
     @display(description=_("detail"))
     def detail_text(self, rejected: RejectedMessage) -> SafeString:
-        return visible(rejected.detail)
+        return visible(in_language(rejected.detail))
 
     @display(description=_("what to do"))
     def advice(self, rejected: RejectedMessage) -> Any:

@@ -79,6 +79,8 @@ def test_what_is_said_of_a_rejected_message_is_known(topic, payload):
         emqx.NOT_DONE.format(status=500, reason="fault", method="GET", path="/api"),
         emqx.UNREADABLE.format(method="GET", path="/api"),
         emqx.LATER,
+        "A late reply: ok.",
+        "It could not be sent: OSError",
         "2 commands to dev-01 are open already. Wait until it has answered some, or cancel some.",
     ],
 )
