@@ -68,7 +68,7 @@ def test_an_operator_replays_a_rejected_message(page, fleet):
     menu(page, "Rejected messages")
     page.get_by_role("link", name="One by one").click()
     page.locator("#result_list").get_by_role("link").click()
-    expect(page.locator("pre")).to_have_text('{"temperature": 44.25}')
+    expect(page.get_by_label("Text", exact=True)).to_have_text('{"temperature": 44.25}')
     page.get_by_role("button", name="Replay").click()
     expect(page.get_by_text("Replayed: 1 stored.")).to_be_visible()
     page.goto(f"/admin/devices/device/?q={fleet.rejected.device_uid}")
