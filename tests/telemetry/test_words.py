@@ -122,7 +122,8 @@ def test_the_api_says_in_english_what_the_console_says_in_the_language_of_the_pa
     headers = {"accept-language": "vi"}
     answer = people.api(cast.viewer).get("/devices/quiet", headers=headers)
     assert answer.json()["session_reason"] == state.TAKEN_AWAY
-    page = people.console(cast.viewer).get(f"/admin/devices/device/{device.pk}/change/", headers=headers)
+    address = f"/admin/devices/device/{device.pk}/change/"
+    page = people.console(cast.viewer).get(address, headers=headers)
     assert state.TAKEN_AWAY not in page.text
     assert "Quyền truy cập của thiết bị đã bị thu hồi." in page.text
 

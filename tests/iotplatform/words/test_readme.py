@@ -36,12 +36,14 @@ def test_both_name_the_same(part):
     english, vietnamese = (
         PARTS[part].findall(BLOCK.sub("", read(name))) for name in ("README.md", "README.vi.md")
     )
-    assert sorted(map(plain, vietnamese)) == sorted(map(plain, english))
+    if part == "figures":
+        english, vietnamese = map(plain, english), map(plain, vietnamese)
+    assert sorted(vietnamese) == sorted(english)
 
 
-def plain(found: str) -> str:
+def plain(figure: str) -> str:
     """71,000 and 0.8 are 71.000 and 0,8 in Vietnamese."""
-    return re.sub(r"[.,]", "", found)
+    return re.sub(r"[.,]", "", figure)
 
 
 def test_each_leads_to_the_other():
