@@ -2,6 +2,7 @@
 
 from shlex import quote
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.http import HttpRequest
@@ -47,9 +48,11 @@ def first_message(request: HttpRequest) -> str:
     """A command that sends a first message to this platform."""
     tenant = Tenant.objects.visible_to(person(request)).first()
     topic = f"{tenant.slug if tenant else 't0'}/devices/{FIRST}/telemetry"
+    host, _colon, port = settings.MQTT_DEVICES.rpartition(":")
+    here = urlsplit(request.build_absolute_uri()).hostname
     who = "" if settings.MQTT_ACCESS == "open" else f"-u {FIRST} -i {FIRST} -P … "
     return (
-        f"mosquitto_pub -h {settings.MQTT_HOST} -p {settings.MQTT_PORT} {_trusting()}{who}-q 1 "
+        f"mosquitto_pub -h {host or here} -p {port} {_trusting()}{who}-q 1 "
         f"-t {topic} -m '{{\"temperature\": 21.5}}'"
     )
 

@@ -9,10 +9,17 @@ from tests import cast as people
 
 def test_an_empty_platform_shows_how_to_send_a_first_message(cast, settings):
     cast.foreign.delete()
-    settings.MQTT_HOST, settings.MQTT_PORT = "broker.example", 8883
+    settings.MQTT_DEVICES = "broker.example:8883"
     page = people.console(cast.stranger).get("/admin/").text
     assert "mosquitto_pub -h broker.example -p 8883 -q 1 -t other/devices/my-first-device/" in page
     assert "One appears here with its first message" in page
+
+
+def test_a_broker_without_a_name_is_where_the_console_is(cast, settings):
+    cast.foreign.delete()
+    settings.MQTT_DEVICES = ":1883"
+    page = people.console(cast.stranger).get("/admin/").text
+    assert "mosquitto_pub -h testserver -p 1883 " in page
 
 
 def test_without_registration_the_device_is_to_be_created_first(cast, settings):
