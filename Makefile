@@ -8,7 +8,7 @@ RUN := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
 SOURCES := accounts devices telemetry iotplatform manage.py
 
-.PHONY: demo demo-secure test test-all lint format docs screenshots bench messages lock
+.PHONY: demo demo-secure test test-all lint format docs fonts screenshots bench messages lock
 
 # The whole platform on this machine. Ctrl-C stops all of it.
 demo: $(INSTALLED)
@@ -40,6 +40,10 @@ format: $(INSTALLED)
 # After a change of the API: the answers on docs/api.md, as a server gives them now.
 docs: $(INSTALLED)
 	WRITE_DOCS=1 $(RUN) -m pytest -q -k every_answer tests/acceptance/test_docs.py
+
+# After a page names an icon that no page had named.
+fonts: $(INSTALLED)
+	$(RUN) -m tests.iotplatform.fonts
 
 # The pictures in README and docs, taken of a demo in Debian's chromium.
 screenshots: $(INSTALLED)

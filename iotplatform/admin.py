@@ -60,5 +60,9 @@ def favicon(request: HttpRequest) -> str:
     return static("accounts/favicon.svg")
 
 
+def fonts(request: HttpRequest) -> str:
+    return static("accounts/fonts.css")
+
+
 def stylesheet(request: HttpRequest) -> str:
     return static("accounts/console.css")

@@ -14,7 +14,7 @@ UNFOLD: dict[str, Any] = {
         "primary": {"500": "oklch(68% .235 304.5)"},
         "font": {"subtle-light": "oklch(50% .03 264)"},
     },
-    "STYLES": ["iotplatform.admin.stylesheet"],
+    "STYLES": ["iotplatform.admin.fonts", "iotplatform.admin.stylesheet"],
     "SITE_URL": None,
     "SHOW_HISTORY": True,
     "DASHBOARD_CALLBACK": "iotplatform.home.dashboard",
