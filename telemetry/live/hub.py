@@ -103,6 +103,12 @@ class Hub:
                     watch.streams.discard(stream)
                     watch.left_at = time.monotonic()
 
+    def cut(self) -> None:
+        """End all streams; their clients come back."""
+        with self._changed:
+            for stream in self._streams:
+                stream.cut()
+
     def _resumed(self, ring: Ring, stream: Stream, place: str) -> int | None:
         """The number of a place after which nothing of what `stream` follows was left out."""
         number = ring.number_in(place)
@@ -183,8 +189,7 @@ class Hub:
             if self._thread is threading.current_thread():
                 self._thread = None
                 self._ring = None
-                for stream in self._streams:
-                    stream.cut()
+                self.cut()
 
     def _followed(self) -> list[Subject]:
         with self._changed:
