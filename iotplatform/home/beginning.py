@@ -11,11 +11,15 @@ from django.utils.translation import gettext as _
 from accounts.admin import person
 from accounts.models import Tenant
 
-FIRST = "my-first-device"
+LONGEST_START = 100
 
 
 def beginning(request: HttpRequest) -> dict[str, Any]:
     """What to do, and a command for a terminal."""
+    tenant = Tenant.objects.visible_to(person(request)).first()
+    slug = tenant.slug if tenant else "t0"
+    # No other tenant may have a device of this UID already.
+    uid = f"{slug[:LONGEST_START]}-first-device"
     if settings.ENROLMENT:
         return {
             "title_of_first": _("Enrol a first device"),
@@ -23,12 +27,12 @@ def beginning(request: HttpRequest) -> dict[str, Any]:
                 "There is no device yet. One appears here when it enrols. Make an enrolment key, "
                 "then, in a terminal, with the key instead of the dots:"
             ),
-            "first": first_enrolment(request),
+            "first": first_enrolment(request, uid),
         }
     return {
         "title_of_first": _("Send a first message"),
-        "how_to_begin": _how_to_send().format(device=FIRST),
-        "first": first_message(request),
+        "how_to_begin": _how_to_send().format(device=uid),
+        "first": first_message(request, slug, uid),
         "program": _("“mosquitto_pub” comes with the package mosquitto-clients."),
     }
 
@@ -44,13 +48,12 @@ def _how_to_send() -> str:
     return _("There is no device yet. Create the device “{device}”, then, in a terminal:")
 
 
-def first_message(request: HttpRequest) -> str:
+def first_message(request: HttpRequest, slug: str, uid: str) -> str:
     """A command that sends a first message to this platform."""
-    tenant = Tenant.objects.visible_to(person(request)).first()
-    topic = f"{tenant.slug if tenant else 't0'}/devices/{FIRST}/telemetry"
+    topic = f"{slug}/devices/{uid}/telemetry"
     host, _colon, port = settings.MQTT_DEVICES.rpartition(":")
     here = urlsplit(request.build_absolute_uri()).hostname
-    who = "" if settings.MQTT_ACCESS == "open" else f"-u {FIRST} -i {FIRST} -P … "
+    who = "" if settings.MQTT_ACCESS == "open" else f"-u {uid} -i {uid} -P … "
     return (
         f"mosquitto_pub -h {host or here} -p {port} {_trusting()}{who}-q 1 "
         f"-t {topic} -m '{{\"temperature\": 21.5}}'"
@@ -65,8 +68,8 @@ def _trusting() -> str:
     return f"--cafile {quote(str(ca))} " if ca else "--tls-use-os-certs "
 
 
-def first_enrolment(request: HttpRequest) -> str:
+def first_enrolment(request: HttpRequest, uid: str) -> str:
     """A command by which a first device enrols."""
-    body = f'{{"key": "…", "device_uid": "{FIRST}"}}'
+    body = f'{{"key": "…", "device_uid": "{uid}"}}'
     address = request.build_absolute_uri("/enroll")
     return f"curl {address} -H 'Content-Type: application/json' -d '{body}'"

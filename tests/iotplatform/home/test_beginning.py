@@ -11,7 +11,9 @@ def test_an_empty_platform_shows_how_to_send_a_first_message(cast, settings):
     cast.foreign.delete()
     settings.MQTT_DEVICES = "broker.example:8883"
     page = people.console(cast.stranger).get("/admin/").text
-    assert "mosquitto_pub -h broker.example -p 8883 -q 1 -t other/devices/my-first-device/" in page
+    assert (
+        "mosquitto_pub -h broker.example -p 8883 -q 1 -t other/devices/other-first-device/" in page
+    )
     assert "One appears here with its first message" in page
 
 
@@ -26,7 +28,7 @@ def test_without_registration_the_device_is_to_be_created_first(cast, settings):
     cast.foreign.delete()
     settings.AUTO_REGISTER = False
     page = people.console(cast.stranger).get("/admin/").text
-    assert "Create the device “my-first-device”" in page
+    assert "Create the device “other-first-device”" in page
 
 
 @pytest.mark.parametrize("access", ["emqx", "mosquitto"])
@@ -35,7 +37,7 @@ def test_where_a_token_is_asked_for_it_is_shown_how_to_come_by_one(cast, setting
     settings.MQTT_ACCESS = access
     page = unescape(people.console(cast.stranger).get("/admin/").text)
     assert "“New credential” on its page" in page
-    assert "-u my-first-device -i my-first-device -P … -q 1 -t other/devices/" in page
+    assert "-u other-first-device -i other-first-device -P … -q 1 -t other/devices/" in page
 
 
 def test_where_devices_enrol_it_is_shown_how(cast, settings):
