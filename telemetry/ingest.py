@@ -307,7 +307,12 @@ def _record(
         ts = reading.ts
         heard[device_id].add(ts, reading.values)
         span = spans[device_id]
-        spans[device_id] = (min(ts, span[0]), max(ts, span[1])) if span else (ts, ts)
+        if span is None:
+            spans[device_id] = ts, ts
+        elif ts > span[1]:
+            spans[device_id] = span[0], ts
+        elif ts < span[0]:
+            spans[device_id] = ts, span[1]
     cursor = psycopg.Cursor(connection.connection)
     # States first, then commands, as everybody locks them.
     back = state.record(cursor, heard, said)

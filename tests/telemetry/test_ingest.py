@@ -278,6 +278,10 @@ def test_listeners_that_do_not_read_stop_nobody(dev, monkeypatch):
     monkeypatch.setattr(ingest.state, "record", full_queue := FullQueue(ingest.state.record))
     assert store([message({"temp": 1})]) == Tally(stored=1)
     assert full_queue.calls == 2
+    # For the trigger that tells of commands, until the transaction ends, which is the test's here.
+    with connection.cursor() as cursor:
+        cursor.execute("SHOW iotplatform.quiet")
+        assert cursor.fetchone() == ("on",)
 
 
 def test_many_messages_of_an_unknown_tenant_take_no_more_queries(t0):

@@ -30,11 +30,11 @@ def test_many_devices_take_as_few_payloads_as_fit():
     heard = {10**6 + number: (NOW, NOW + number) for number in range(2_000)}
     texts = list(payloads(heard, (10**9, 10**9 + 2_000)))
     assert max(map(len, texts)) < LIMIT
-    assert len(texts) == -(-sum(map(len, texts)) // LIMIT)
+    assert len(texts) <= sum(map(len, texts)) // LIMIT + 2
     assert Told(texts, wanted=heard.keys()).devices == heard
 
 
-@pytest.mark.parametrize("text", ["*", "", "a-b 1", "1-2 x", "1:x", "1-2-3 4"])
+@pytest.mark.parametrize("text", ["*", "", "a-b 1", "1-2 x", "1:x", "1:5", "1-2-3 4"])
 def test_what_is_no_payload_is_noticed(text):
     with pytest.raises(ValueError, match=r".+"):
         Told([text], wanted={1})
