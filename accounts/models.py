@@ -145,6 +145,8 @@ class User(AbstractBaseUser, PermissionsMixin):
         max_length=8,
         blank=True,
         default="",
+        # The release before, which does not know it, adds people while servers are replaced.
+        db_default="",
         choices=settings.LANGUAGES,
         help_text=_("Of the console. Empty for the one that the browser asks for."),
     )

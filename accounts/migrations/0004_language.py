@@ -13,6 +13,6 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='user',
             name='language',
-            field=models.CharField(blank=True, choices=[('en', 'English'), ('vi', 'Tiếng Việt')], default='', help_text='Of the console. Empty for the one that the browser asks for.', max_length=8, verbose_name='language'),
+            field=models.CharField(blank=True, choices=[('en', 'English'), ('vi', 'Tiếng Việt')], db_default='', default='', help_text='Of the console. Empty for the one that the browser asks for.', max_length=8, verbose_name='language'),
         ),
     ]

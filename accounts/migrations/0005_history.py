@@ -1,19 +1,28 @@
-"""The history of changes gets to know the tenants that they concern, and indexes to be read by.
+"""The history of changes gets to know the tenants that they concern.
 
 Entries come by many ways (Django's own pages, statements of ours), so the database notes the
-tenant: that of the thing, as its table has it under `tenant_id`, else that of the person. What
-concerns platform staff, who may belong to a tenant, is nothing for others.
+tenant: that of the thing, to which its table refers by `tenant_id`, or that of its device, by
+`device_id`; else that of the person. What concerns platform staff, who may belong to a tenant, is
+nothing for others.
 """
 
 import django.db.models.deletion
 from django.db import migrations, models
 
 NOTE = """
+CREATE FUNCTION accounts_referred(place regclass, name text) RETURNS regclass
+LANGUAGE sql STABLE AS $$
+    SELECT confrelid FROM pg_constraint
+    JOIN pg_attribute ON attrelid = conrelid AND conkey = ARRAY[attnum]
+    WHERE contype = 'f' AND conrelid = place AND attname = name
+$$;
 CREATE FUNCTION accounts_note_concern() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     kind record;
     place regclass;
     key record;
+    number text;
+    device regclass;
     tenant text;
 BEGIN
     FOR kind IN
@@ -24,14 +33,26 @@ BEGIN
         SELECT attname AS name, format_type(atttypid, NULL) AS type INTO key
         FROM pg_index JOIN pg_attribute ON attrelid = indrelid AND attnum = indkey[0]
         WHERE indrelid = place AND indisprimary AND indnkeyatts = 1;
+        -- A note must not undo what it is about: it says nothing of a thing whose number is none,
+        -- or whose tenant_id is not certain to be a tenant.
+        number := CASE
+            WHEN key.type IN ('smallint', 'integer', 'bigint') THEN
+                $a$ CASE WHEN entry.object_id ~ '^[0-9]{1,18}$' THEN entry.object_id::bigint END $a$
+            WHEN key.type = 'uuid' THEN
+                $a$ CASE WHEN entry.object_id ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
+                THEN entry.object_id::uuid END $a$
+            WHEN key.type IN ('text', 'character varying') THEN 'entry.object_id'
+        END;
+        device := accounts_referred(place, 'device_id');
         tenant := CASE
-            WHEN key.name IS NULL THEN NULL
+            WHEN number IS NULL THEN NULL
             WHEN kind.place = 'accounts_tenant' THEN 'thing.id'
             WHEN kind.place = 'accounts_user'
                 THEN 'CASE WHEN NOT thing.is_superuser THEN thing.tenant_id END'
-            WHEN EXISTS (
-                SELECT FROM pg_attribute WHERE attrelid = place AND attname = 'tenant_id'
-            ) THEN 'thing.tenant_id'
+            WHEN accounts_referred(place, 'tenant_id') = 'accounts_tenant'::regclass
+                THEN 'thing.tenant_id'
+            WHEN accounts_referred(device, 'tenant_id') = 'accounts_tenant'::regclass
+                THEN format('(SELECT tenant_id FROM %s WHERE id = thing.device_id)', device)
         END;
         EXECUTE format(
             'INSERT INTO accounts_concern (entry_id, tenant_id)
@@ -39,9 +60,9 @@ BEGIN
             FROM entries AS entry JOIN accounts_user AS is_by ON is_by.id = entry.user_id %s
             WHERE entry.content_type_id = %s',
             coalesce(tenant, 'NULL::bigint'),
-            CASE WHEN tenant IS NOT NULL THEN format(
-                'LEFT JOIN %s AS thing ON thing.%I = entry.object_id::%s', place, key.name, key.type
-            ) END,
+            CASE WHEN tenant IS NOT NULL THEN
+                format('LEFT JOIN %s AS thing ON thing.%I = %s', place, key.name, number)
+            END,
             kind.id
         );
     END LOOP;
@@ -54,15 +75,11 @@ CREATE TRIGGER accounts_note_concern AFTER INSERT ON django_admin_log
 INSERT INTO accounts_concern (entry_id, tenant_id)
     SELECT entry.id, tenant_id FROM django_admin_log AS entry
     JOIN accounts_user AS is_by ON is_by.id = user_id WHERE NOT is_superuser;
--- For the history of one thing, and for a range of time.
-CREATE INDEX django_admin_log_of_thing ON django_admin_log (content_type_id, object_id, id);
-CREATE INDEX django_admin_log_at ON django_admin_log (action_time);
 """
 NOTE_NOTHING = """
-DROP INDEX django_admin_log_of_thing;
-DROP INDEX django_admin_log_at;
 DROP TRIGGER accounts_note_concern ON django_admin_log;
 DROP FUNCTION accounts_note_concern();
+DROP FUNCTION accounts_referred(regclass, text);
 """
 
 

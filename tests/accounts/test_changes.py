@@ -3,12 +3,16 @@
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.contenttypes.models import ContentType
+from django.contrib.sessions.models import Session
 from django.db import connection
+from django.utils import timezone
 
 from accounts.history import CHANGE, record
 from accounts.models import Concern, Tenant, User
+from devices.credentials.issuing import issue
 from devices.credentials.recorded import issue_and_record
-from devices.models import DeviceType
+from devices.models import CommandBatch, Device, DeviceType
+from telemetry.models import MessageCount
 from tests import cast as people
 from tests.queries import plan_of, queries_of
 
@@ -71,6 +75,7 @@ def test_every_kind_of_thing_with_a_page_is_noted_with_its_tenant(cast):
         (people.rejected(None), None),
         (people.enrolment_key(cast.t0, cast.admin).key, cast.t0),
         (DeviceType.objects.create(name="Sensor", tenant=cast.other), cast.other),
+        (issue([cast.foreign], None)[0].credential, cast.other),
     ]
     LogEntry.objects.all().delete()
     for thing, _tenant in things:
@@ -78,6 +83,24 @@ def test_every_kind_of_thing_with_a_page_is_noted_with_its_tenant(cast):
     assert [entry.concern.tenant for entry in LogEntry.objects.order_by("pk")] == [
         tenant for _thing, tenant in things
     ]
+
+
+def test_an_entry_about_what_cannot_be_looked_up_hinders_nobody(cast):
+    nobodys = MessageCount.objects.create(tenant_id=10**9, writer=1, minute=timezone.now())
+    about = [(Device, each) for each in ("", "x", None, "9" * 30, "-1")]
+    about += [(CommandBatch, "1"), (Session, "1"), (MessageCount, str(nobodys.pk))]
+    LogEntry.objects.bulk_create(
+        LogEntry(
+            user=who,
+            content_type=ContentType.objects.get_for_model(model),
+            object_id=key,
+            action_flag=CHANGE,
+        )
+        for model, key in about
+        for who in (cast.staff, cast.admin)
+    )
+    noted = Concern.objects.order_by("entry_id").values_list("tenant", flat=True)
+    assert list(noted) == [None, cast.t0.pk] * len(about)
 
 
 def test_entries_that_a_statement_of_ours_writes_are_noted_as_well(cast):
