@@ -39,10 +39,7 @@ class ChosenForm(forms.Form):
     filters = forms.CharField(required=False, widget=forms.HiddenInput)
 
     def clean_keys(self) -> list[int]:
-        keys = self.cleaned_data["keys"]
-        if not KEYS.fullmatch(keys):
-            raise forms.ValidationError(CHOOSE)
-        return [int(key) for key in keys.split(",")]
+        return numbers_in(self.cleaned_data["keys"])
 
 
 class ChosenPage(UnfoldModelAdminViewMixin, FormView):
@@ -64,8 +61,10 @@ class ChosenPage(UnfoldModelAdminViewMixin, FormView):
 
     def get_form(self, form_class: Any = None) -> Any:
         form = super().get_form(form_class)
-        keys = str(form["keys"].value() or "")
-        numbers = [int(key) for key in keys.split(",")] if KEYS.fullmatch(keys) else []
+        try:
+            numbers = numbers_in(str(form["keys"].value() or ""))
+        except forms.ValidationError:
+            numbers = []
         self.devices = Device.objects.visible_to(person(self.request)).filter(numbered(numbers))
         return form
 
@@ -96,6 +95,17 @@ class ChosenPage(UnfoldModelAdminViewMixin, FormView):
             "uids": listed(uids, UIDS_SHOWN),
             "back": list_of(context["form"]["filters"].value()),
         }
+
+
+def numbers_in(keys: str) -> list[int]:
+    """The numbers of devices as a page has them. Raises ValidationError if these are none, or too
+    many: the page never has so many, but a client may send what it likes."""
+    if not KEYS.fullmatch(keys):
+        raise forms.ValidationError(CHOOSE)
+    numbers = [int(key) for key in keys.split(",")]
+    if len(numbers) > MOST_CHOSEN:
+        raise forms.ValidationError(TOO_MANY.format(most=number(MOST_CHOSEN)))
+    return numbers
 
 
 def list_of(filters: str | None) -> str:

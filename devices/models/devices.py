@@ -103,18 +103,21 @@ class DeviceQuerySet(models.QuerySet["Device"]):
         return self.order_by(order, f"{sign}device_uid")
 
     @transaction.atomic
-    def retire(self) -> int:
+    def retire(self) -> list[int]:
         """Delete the devices for everybody: out of sight and refused from now on.
 
         `maintain` erases them and their readings later; a type of theirs can be deleted at once.
-        Returns how many there were.
+        Returns the numbers of those that nobody had deleted.
         """
         # In one order, which is that of an import: of two at once one waits, and neither fails.
         devices = self.model.objects.filter(pk__in=self.values("pk")).order_by("pk")
         locked = list(devices.select_for_update(no_key=True).values_list("pk", flat=True))
+        # Not before: who held a lock may have deleted some.
         remaining = self.model.objects.filter(pk__in=locked, deleted_at__isnull=True)
-        BrokerChange.objects.note(remaining.values_list("pk", flat=True), with_gateways=True)
-        return remaining.update(is_enabled=False, deleted_at=timezone.now(), type=None)
+        numbers = list(remaining.order_by("pk").values_list("pk", flat=True))
+        BrokerChange.objects.note(numbers, with_gateways=True)
+        remaining.update(is_enabled=False, deleted_at=timezone.now(), type=None)
+        return numbers
 
     def known(self, uids: Collection[str]) -> dict[str, KnownDevice]:
         """Uid → facts, for those of `uids` that exist (deleted ones too: they are not enabled).
@@ -169,7 +172,7 @@ class DeviceType(models.Model):
     )
     name = models.CharField(_("name"), max_length=128)
     offline_after = models.PositiveIntegerField(
-        _("offline after"),
+        _("silent after (seconds)"),
         null=True,
         blank=True,
         validators=[MinValueValidator(1), MaxValueValidator(LONGEST_SILENCE)],

@@ -4,8 +4,10 @@ import threading
 import time
 
 import pytest
+from django.contrib.admin.models import LogEntry
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection, connections, transaction
+from django.urls import reverse
 
 from devices.bulk.files import Row
 from devices.bulk.rows import ATTEMPTS, BUSY
@@ -119,12 +121,20 @@ def test_devices_are_deleted_in_the_order_in_which_an_import_locks_them(busy):
         return lambda: devices.get(device_uid=uid)
 
     deleting = Device.objects.filter(tenant=busy.t0).retire
-    assert meanwhile(deleting, lock("dev-01"), then=lock("a-later-one")) == 2
+    assert len(meanwhile(deleting, lock("dev-01"), then=lock("a-later-one"))) == 2
 
 
-def test_a_device_that_two_delete_is_deleted_once(busy):
-    deleting = Device.objects.filter(pk=busy.device.pk).retire
-    assert meanwhile(deleting, deleting) == 0
+def test_a_device_that_two_delete_is_deleted_by_one_as_its_history_says(busy):
+    second = people.device("dev-02", busy.t0)
+
+    def press():
+        page = reverse("admin:devices_device_delete_chosen")
+        sent = {"keys": f"{busy.device.pk},{second.pk}"}
+        return people.console(busy.operator).post(page, sent, follow=True)
+
+    answer = meanwhile(press, Device.objects.filter(pk=busy.device.pk).retire)
+    assert "1 device was deleted." in answer.text
+    assert [entry.object_repr for entry in LogEntry.objects.all()] == ["dev-02"]
 
 
 def deadlocks(monkeypatch, times: int) -> None:

@@ -94,13 +94,16 @@ def test_afterwards_the_list_has_the_filters_that_it_had(fleet):
     assert answer.redirect_chain == [(f"{DEVICES}?q=dev&session=unknown", 302)]
 
 
-def test_more_than_can_be_done_at_once_are_refused_at_the_list(fleet, monkeypatch):
+def test_more_than_can_be_done_at_once_are_refused_at_the_list_and_later(fleet, monkeypatch):
     monkeypatch.setattr(chosen, "MOST_CHOSEN", 2)
     for action in ("disable", "enable"):
         answer = choose(fleet.operator, action, fleet.device, select_across=1)
         page = people.console(fleet.operator).get(answer["Location"])
         assert answer.status_code == 302
     assert page.status_code == 200
+    answer = press(fleet.operator, "disable", fleet.device, fleet.second, fleet.third)
+    assert "More than 2 devices are chosen." in answer.text
+    assert not Device.objects.filter(is_enabled=False).exists()
 
 
 @pytest.mark.parametrize("keys", ["", "x", "1,", "9" * 30])
