@@ -129,6 +129,7 @@ def test_who_logged_in_is_told_who_they_are(ann):
         "tenant": "t0",
         "is_superuser": False,
         "permissions": [
+            "devices.view_alert",
             "devices.view_command",
             "devices.view_commandbatch",
             "devices.view_device",

@@ -17,7 +17,9 @@ from tests.iotplatform.routes import id_in, rights
 
 PAGE = {"Accept": "text/html"}
 UID = "a.b-c:d_1.json"
-OTHERS = re.compile("/|/healthz|/schema|/docs|/export/.*|.*/export|/credentials|/live/.*|/internal/.*")
+OTHERS = re.compile(
+    "/|/favicon.ico|/healthz|/schema|/docs|/export/.*|.*/export|/credentials|/live/.*|/internal/.*"
+)
 """Pages of their own, files to be saved and streams, which no browser shows, and where brokers
 ask."""
 PAGES = [route for route in rights() if not OTHERS.fullmatch(route)]
