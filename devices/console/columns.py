@@ -2,10 +2,12 @@
 
 from collections.abc import Iterable
 from typing import Any
+from urllib.parse import urlencode
 
 from django.contrib.admin.views.main import PAGE_VAR, ChangeList
 from django.db.models import F
 from django.template.loader import render_to_string
+from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext
@@ -16,8 +18,8 @@ from accounts.admin import coloured, moment
 from accounts.words import number
 from devices.console.filters import LABEL, asked_in
 from devices.console.page import OneDevice, flow_label, session_label
-from devices.console.shown import in_brief, state_of
-from devices.console.values import is_out, meanings
+from devices.console.shown import in_brief, lasting, state_of
+from devices.console.values import interest, is_out, meanings
 from devices.models import Alert, Device
 
 VALUES_SHOWN = 3
@@ -29,21 +31,26 @@ OUT = '<span class="list-out">{}</span>'
 class Columns(OneDevice):
     """What the list says of each device, given what `prepare` found out of all on its page."""
 
+    @display(description=_("name"), ordering="name")
+    def called(self, device: Any) -> SafeString | None:
+        named = [device.name] if device.name else []
+        parts = [*named, *([alert_link(device)] if device.has_alert else [])]
+        return in_lines(parts) if parts else None
+
     @display(description=_("session"), ordering="state__session")
     def session(self, device: Any) -> SafeString:
         since = state_of(device).since
         labels = [
             session_label(device),
+            *([lasting(since)] if since else []),
             *([] if device.is_enabled else [coloured(_("Disabled"), "warning")]),
-            *([coloured(_("Alert"), "danger")] if device.has_alert else []),
-            *([moment(since)] if since else []),
         ]
         return in_lines(labels)
 
     @display(description=_("data"), ordering="data_flow")
     def data(self, device: Any) -> SafeString:
         since = device.data_flow_since
-        return in_lines([flow_label(device), *([moment(since)] if since else [])])
+        return in_lines([flow_label(device), *([lasting(since)] if since else [])])
 
     @display(description=_("last seen"), ordering=F("state__last_seen_at").asc(nulls_first=True))
     def last_seen(self, device: Device) -> str:
@@ -53,8 +60,7 @@ class Columns(OneDevice):
     def latest_in_brief(self, device: Device) -> SafeString | None:
         latest = state_of(device).latest
         known = meanings(device)
-        # What the type describes is what people wanted to know.
-        keys = sorted(latest, key=lambda key: (key not in known, key))
+        keys = sorted(latest, key=lambda key: interest(key, known))
         shown = [value_of(key, latest[key][0], known.get(key, {})) for key in keys[:VALUES_SHOWN]]
         if not shown:
             return None
@@ -73,6 +79,12 @@ class Columns(OneDevice):
 def in_lines(parts: Iterable[Any]) -> SafeString:
     first, *rest = parts
     return format_html(WITH_TIME, first, format_html_join("", " {}", ((each,) for each in rest)))
+
+
+def alert_link(device: Device) -> SafeString:
+    page = reverse("admin:devices_alert_changelist")
+    asked = urlencode({"device__id__exact": device.pk, "state": "open"})
+    return format_html('<a href="{}?{}">{}</a>', page, asked, coloured(_("Alert"), "danger"))
 
 
 def value_of(key: str, value: Any, meaning: dict[str, Any]) -> str:

@@ -50,8 +50,8 @@ class DeviceAdmin(Columns):
     """The list of devices, and what can be done to those chosen in it."""
 
     list_display = [
-        "device_uid", "name", "tenant", "type", "session", "data", "last_seen", "latest_in_brief",
-        "chips",
+        "device_uid", "called", "tenant", "type", "session", "data", "last_seen",
+        "latest_in_brief", "chips",
     ]  # fmt: skip
     list_filter = [
         SessionFilter,

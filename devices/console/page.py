@@ -22,7 +22,7 @@ from devices.commands.console.newest import newest
 from devices.commands.console.sending import HOUR, SendForm
 from devices.console.first import first_message
 from devices.console.forms import DeviceForm
-from devices.console.shown import FLOW_COLOURS, SESSION_COLOURS, state_of
+from devices.console.shown import FLOW_COLOURS, SESSION_COLOURS, lasting, state_of
 from devices.console.tenants import OwnTenantAdmin
 from devices.console.values import ROWS, chart_keys, meanings, rows_of, usual_keys
 from devices.credentials import console as credentials
@@ -140,10 +140,10 @@ def state_part(device: Any) -> dict[str, Any]:
         "state": state,
         "session": session_label(device),
         "session_reason": in_language(device.session_reason),
-        "since": state.since and moment(state.since),
+        "since": state.since and lasting(state.since),
         "flow": flow_label(device),
         "flow_reason": in_language(device.data_flow_reason),
-        "flow_since": device.data_flow_since and moment(device.data_flow_since),
+        "flow_since": device.data_flow_since and lasting(device.data_flow_since),
         "last_seen": moment(state.last_seen_at),
     }
 

@@ -1,10 +1,17 @@
 """How the console shows a device: its state, what it measured last."""
 
 import json
+from datetime import datetime, timedelta
 from typing import Any
 
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from django.utils.text import Truncator
+from django.utils.timesince import timesince
+from django.utils.translation import gettext
 
+from accounts.admin import exact
 from devices.facts import DataFlow
 from devices.models import Device, DeviceState, Session
 
@@ -23,6 +30,15 @@ def in_brief(value: Any) -> str:
     if isinstance(value, float):
         return f"{round(value, 3)}"
     return Truncator(value if isinstance(value, str) else json.dumps(value)).chars(24)
+
+
+def lasting(since: datetime) -> SafeString:
+    """How long something is as it is ("for 2 minutes"); hovering shows since when, exactly."""
+    now = timezone.now()
+    brief = now - since < timedelta(minutes=1)
+    length = gettext("less than a minute") if brief else timesince(since, now, depth=1)
+    said = format_html('<time title="{} UTC" data-length>{}</time>', exact(since), length)
+    return format_html(gettext("for {length}"), length=said)
 
 
 def state_of(device: Device) -> DeviceState:

@@ -1,6 +1,7 @@
 """What a device measured last, and what of it a chart can show, for the page of the device."""
 
 import json
+import re
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,11 +12,24 @@ from devices.models import Device
 ROWS = 200
 CHOSEN = 2
 """How many keys a chart shows before anybody chooses."""
+OF_ITSELF = frozenset(
+    ["batt", "battery", "heap", "lqi", "rssi", "seq", "signal", "snr", "uptime", "vbat", "wifi"]
+)
+"""Words in keys by which a device says how it is itself, and not what it measures."""
 
 
 def meanings(device: Device) -> dict[str, dict[str, Any]]:
     """What the device's type says of its keys: key → label, unit, min and max, each optional."""
     return device.type.fields if device.type else {}
+
+
+def interest(key: str, known: dict[str, dict[str, Any]]) -> tuple[bool, bool, str]:
+    """By which keys are sorted where only a few are shown, the first ones being wanted most.
+
+    What the type describes goes first. In which order it does, the database does not keep.
+    """
+    words = re.split(r"[^a-z]+", key.lower())
+    return key not in known, not OF_ITSELF.isdisjoint(words), key
 
 
 def rows_of(device: Device) -> list[dict[str, Any]]:
@@ -67,5 +81,7 @@ def usual_keys(device: Device) -> list[str]:
     """The keys that a chart begins with: those that the type describes go first, switches last."""
     known, latest = meanings(device), state_of(device).latest
     keys = [each["key"] for each in chart_keys(device)]
-    keys.sort(key=lambda key: (key not in known, isinstance(latest[key][0], bool)))
+    keys.sort(
+        key=lambda key: (key not in known, isinstance(latest[key][0], bool), interest(key, known))
+    )
     return keys[:CHOSEN]

@@ -75,6 +75,36 @@ def test_a_token_is_called_copied_when_it_is(page):
     assert page.evaluate("window.copied") == SECRET
 
 
+MINUTES, SECONDS, PAUSE = 30, 1, 400
+"""Steps of ten seconds."""
+
+
+@pytest.mark.parametrize(
+    ("steps", "each", "gaps"),
+    [
+        ([MINUTES] * 12, 1, 0),
+        ([MINUTES] * 12, 4, 0),
+        ([MINUTES] * 12 + [SECONDS] * 99, 1, 0),
+        ([MINUTES] * 12 + [SECONDS] * 99, 4, 0),
+        ([MINUTES] * 6 + [PAUSE] + [MINUTES] * 6, 1, PAUSE - 1),
+        ([SECONDS] * 20 + [MINUTES] + [SECONDS] * 20, 4, MINUTES - 1),
+        ([SECONDS] * 9 + [2] + [SECONDS] * 9, 4, 1),
+    ],
+)
+def test_a_line_is_joined_over_what_is_the_usual_distance_there(page, steps, each, gaps):
+    counts = [each]
+    for step in steps:
+        counts += [0] * (step - 1) + [each]
+    values = [1 if count else None for count in counts]
+    page.add_script_tag(path=ROOT / "telemetry" / "static" / "telemetry" / "series.js")
+    loaded = {
+        "times": list(range(len(counts))),
+        "values": {"t": {"avg": values, "min": values, "max": values, "count": counts}},
+    }
+    drawn = "(loaded) => series.columns(loaded, ['t'])[1].filter((value) => value === null).length"
+    assert page.evaluate(drawn, loaded) == gaps
+
+
 def test_a_form_whose_answer_is_a_file_is_sent_once(page):
     methods = opened(page, "once")
     with page.expect_download() as download:

@@ -1,14 +1,18 @@
-// Shows the home page anew every 15 seconds, and its times by the viewer's clock.
+// Shows the home page anew every 15 seconds, while there is no device every 2.5 seconds, and its
+// times by the viewer's clock.
 "use strict";
 
 (() => {
   const PAUSE = 15000;
+  const PAUSE_WHILE_EMPTY = 2500;
   const find = (page) => page.getElementById("home");
+  const isEmpty = () => find(document).dataset.empty === "yes";
 
   function localize() {
     const clock = new Intl.DateTimeFormat(document.documentElement.lang || undefined, {
       hour: "2-digit",
       minute: "2-digit",
+      hourCycle: "h23",
     });
     for (const time of document.querySelectorAll("time[data-clock]")) {
       time.textContent = clock.format(new Date(time.dateTime));
@@ -21,7 +25,8 @@
     document.querySelector("#home :is(:active, :focus-visible)");
 
   async function showAnew() {
-    if (document.hidden || isInUse()) return;
+    // The command for a first device is marked to be copied until the device is there.
+    if (document.hidden || (isInUse() && !isEmpty())) return;
     const answer = await fetch(location.href);
     if (!answer.ok) return;
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
@@ -41,7 +46,7 @@
   async function keepUp() {
     localize();
     for (;;) {
-      await new Promise((resolve) => setTimeout(resolve, PAUSE));
+      await new Promise((resolve) => setTimeout(resolve, isEmpty() ? PAUSE_WHILE_EMPTY : PAUSE));
       // A server that is away for a moment is asked again.
       await showAnew().catch(() => {});
     }

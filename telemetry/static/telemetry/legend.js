@@ -2,15 +2,14 @@
 "use strict";
 
 globalThis.Legend = class {
+  // Digits beyond these are what a computer makes of a fraction.
+  static DIGITS = 6;
+
   // `element` has a template of one line.
   constructor(element) {
     this.list = element.querySelector("[data-list]");
     this.template = element.querySelector("template");
     this.at = element.querySelector("[data-at]");
-    this.format = new Intl.DateTimeFormat(document.documentElement.lang, {
-      dateStyle: "medium",
-      timeStyle: "medium",
-    });
     const zone = element.querySelector("[data-zone]");
     zone.textContent = new Intl.DateTimeFormat().resolvedOptions().timeZone;
   }
@@ -28,20 +27,38 @@ globalThis.Legend = class {
     this.values = this.list.querySelectorAll("[data-value]");
   }
 
+  // How many decimals the device sends: those of its least and greatest values, which are readings.
+  static decimalsOf(readings) {
+    const decimals = (value) => `${Number(value.toPrecision(Legend.DIGITS))}`.split(".")[1]?.length ?? 0;
+    return readings.reduce((most, value) => (value == null ? most : Math.max(most, decimals(value))), 0);
+  }
+
+  learn(data) {
+    this.data = data;
+    this.formats = this.keys.map((_, number) => {
+      const readings = data.slice(3 * number + 2, 3 * number + 4).flat();
+      const decimals = Legend.decimalsOf(readings);
+      return [decimals + 1, decimals].map((most) => plot.rounded(most));
+    });
+  }
+
   // `indexes` are those of the values of each series; without them, of the newest ones.
   show(data, indexes) {
+    if (data !== this.data) this.learn(data);
     this.keys.forEach((key, number) => {
       const first = 3 * number + 1;
       const index = indexes ? indexes[first] : data[first].findLastIndex((value) => value != null);
       const found = index == null ? [] : data.slice(first, first + 3).map((each) => each[index]);
-      this.values[number].textContent = found[0] == null ? "–" : this.inWords(found, key.unit);
+      this.values[number].textContent = found[0] == null ? "–" : this.inWords(found, key.unit, this.formats[number]);
     });
     const hovered = indexes?.find((index) => index != null);
-    this.at.textContent = hovered == null ? "" : this.format.format(data[0][hovered] * 1000);
+    this.at.textContent = hovered == null ? "" : moments.exact(data[0][hovered] * 1000);
   }
 
-  inWords([mean, least, greatest], unit) {
-    const [said, from, to] = [mean, least, greatest].map((value) => plot.numbers.format(value));
+  // A mean of several has one decimal more than they have.
+  inWords([mean, least, greatest], unit, [ofMean, ofReadings]) {
+    const [from, to] = [least, greatest].map((value) => ofReadings.format(value));
+    const said = least === greatest ? from : ofMean.format(mean);
     const band = least === greatest ? "" : ` (${from} – ${to})`;
     return `${said}${unit ? ` ${unit}` : ""}${band}`;
   }

@@ -14,6 +14,7 @@ globalThis.plot = (() => {
     day: new Intl.DateTimeFormat(language, { day: "numeric", month: "short" }),
   };
   const numbers = new Intl.NumberFormat(language, { maximumSignificantDigits: 6 });
+  const rounded = (decimals) => new Intl.NumberFormat(language, { maximumFractionDigits: decimals });
 
   const colourOf = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   const colours = () =>
@@ -120,5 +121,5 @@ globalThis.plot = (() => {
     return chart;
   }
 
-  return { draw, colours, numbers };
+  return { draw, colours, rounded };
 })();

@@ -7,10 +7,6 @@
   if (!root) return;
   const PAUSE = 1000;
   const LIMIT = 20;
-  const language = document.documentElement.lang;
-  const format = new Intl.DateTimeFormat(language, {
-    dateStyle: "short", timeStyle: "medium", hourCycle: "h23",
-  });
   const find = (name) => root.querySelector(`[data-${name}]`);
   const template = root.querySelector("template");
   let shown = null;
@@ -35,7 +31,7 @@
     const row = template.content.cloneNode(true);
     const time = row.querySelector("time");
     time.title = ts;
-    time.textContent = format.format(Date.parse(ts));
+    time.textContent = moments.exact(Date.parse(ts));
     row.querySelector("[data-brief]").textContent = inBrief(payload);
     row.querySelector("[data-whole]").textContent = JSON.stringify(payload, null, 2);
     row.querySelector("[data-id]").textContent = msg_id;

@@ -7,6 +7,8 @@ globalThis.series = (() => {
   const PATIENCE = 2.5;
   // With so many in a step, a step without any is a pause.
   const DENSE = 3;
+  // So many distances before and after one say what is usual there.
+  const NEAR = 4;
 
   // Of the steps from `from` to `to`, in milliseconds; `interval`, in seconds, is left to the server
   // if there is none.
@@ -41,25 +43,38 @@ globalThis.series = (() => {
     return { interval: loaded.interval, times: both(loaded.times, tail.times), values };
   }
 
-  // How many steps apart values may be without a gap between them: a device that measures every
-  // minute has no gap in each second.
-  function reach(counts) {
+  const partOf = (values, part) =>
+    [...values].sort((one, other) => one - other)[Math.floor((values.length - 1) * part)];
+
+  // A device that measures every five minutes, and from some time on every second, has no gap before
+  // that; two distances are the least that say anything.
+  function usualAt(distances, number) {
+    const before = distances.slice(Math.max(0, number - NEAR), number);
+    const after = distances.slice(number + 1, number + 1 + NEAR);
+    return Math.max(...[before, after].map((side) => (side.length < 2 ? 0 : partOf(side, 0.5))));
+  }
+
+  // The steps whose values have no gap before them: a device that measures every minute has none in
+  // each second.
+  function joinedSteps(counts) {
     const filled = counts.flatMap((count, index) => (count ? [index] : []));
     const total = counts.reduce((sum, count) => sum + count, 0);
-    if (filled.length < 3 || total >= DENSE * filled.length) return 1;
-    const steps = filled.slice(1).map((index, number) => index - filled[number]);
-    steps.sort((one, other) => one - other);
-    return Math.floor(PATIENCE * steps[Math.floor(steps.length * 0.8)]);
+    const isDense = total >= DENSE * filled.length;
+    const reach = (usual) => (usual === 1 && isDense ? 1 : Math.floor(PATIENCE * usual));
+    const distances = filled.slice(1).map((index, number) => index - filled[number]);
+    const usual = distances.length < 2 ? 0 : partOf(distances, 0.8);
+    const isJoined = (distance, number) =>
+      distance <= Math.max(1, reach(usual), reach(usualAt(distances, number)));
+    return new Set(filled.slice(1).filter((_, number) => isJoined(distances[number], number)));
   }
 
   // In a gap there is null. Undefined is no value, and no gap either.
-  function withGaps(values, counts) {
-    const most = reach(counts);
+  function withGaps(values, joinedAt) {
     const shown = [...values];
-    let last = -Infinity;
+    let last = -1;
     for (let index = 0; index < shown.length; index++) {
       if (shown[index] === null) continue;
-      if (index - last <= most) shown.fill(undefined, last + 1, index);
+      if (joinedAt.has(index)) shown.fill(undefined, last + 1, index);
       last = index;
     }
     return shown;
@@ -69,7 +84,8 @@ globalThis.series = (() => {
   function columns(loaded, keys) {
     const ofKeys = keys.flatMap((key) => {
       const { avg, min, max, count } = loaded.values[key];
-      return [avg, min, max].map((values) => withGaps(values, count));
+      const joinedAt = joinedSteps(count);
+      return [avg, min, max].map((values) => withGaps(values, joinedAt));
     });
     return [loaded.times, ...ofKeys];
   }

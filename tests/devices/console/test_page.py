@@ -82,6 +82,12 @@ def test_the_chart_offers_numbers_and_switches_and_begins_with_what_the_type_des
     assert config["usual"] == ["temp", "b"]
 
 
+def test_how_the_device_is_itself_comes_after_what_it_measures(cast):
+    latest = {"battery_pct": 80, "hum": 40, "wifi.RSSI": -60, "z": 1}
+    config = chart_of(people.console(cast.viewer).get(page_of(heard(cast, latest, None))).text)
+    assert config["usual"] == ["hum", "z"]
+
+
 def test_a_device_of_no_type_has_a_chart_too(cast):
     config = chart_of(people.console(cast.viewer).get(page_of(heard(cast, {"b": 1}, None))).text)
     assert config["keys"] == [{"key": "b", "label": "b", "unit": ""}]
