@@ -33,7 +33,7 @@ class Columns(OneDevice):
 
     @display(description=_("name"), ordering="name")
     def called(self, device: Any) -> SafeString | None:
-        named = [device.name] if device.name else []
+        named = [device.name] if device.name not in ("", device.device_uid) else []
         parts = [*named, *([alert_link(device)] if device.has_alert else [])]
         return in_lines(parts) if parts else None
 

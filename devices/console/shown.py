@@ -38,7 +38,7 @@ def lasting(since: datetime) -> SafeString:
     brief = now - since < timedelta(minutes=1)
     length = gettext("less than a minute") if brief else timesince(since, now, depth=1)
     said = format_html('<time title="{} UTC" data-length>{}</time>', exact(since), length)
-    return format_html(gettext("for {length}"), length=said)
+    return format_html("<span>{}</span>", format_html(gettext("for {length}"), length=said))
 
 
 def state_of(device: Device) -> DeviceState:

@@ -4,6 +4,10 @@
 globalThis.Legend = class {
   // Digits beyond these are what a computer makes of a fraction.
   static DIGITS = 6;
+  // Into so many parts the values that are shown are told apart.
+  static PARTS = 200;
+  // So many decimals are never too many.
+  static FEW = 2;
 
   // `element` has a template of one line.
   constructor(element) {
@@ -27,18 +31,27 @@ globalThis.Legend = class {
     this.values = this.list.querySelectorAll("[data-value]");
   }
 
-  // How many decimals the device sends: those of its least and greatest values, which are readings.
+  // How many decimals the device sends, and how many tell values apart that differ as these do.
   static decimalsOf(readings) {
     const decimals = (value) => `${Number(value.toPrecision(Legend.DIGITS))}`.split(".")[1]?.length ?? 0;
-    return readings.reduce((most, value) => (value == null ? most : Math.max(most, decimals(value))), 0);
+    let [sent, least, greatest] = [0, Infinity, -Infinity];
+    for (const value of readings) {
+      if (value == null) continue;
+      sent = Math.max(sent, decimals(value));
+      least = Math.min(least, value);
+      greatest = Math.max(greatest, value);
+    }
+    const spread = greatest - least;
+    const telling = spread > 0 ? Math.ceil(-Math.log10(spread / Legend.PARTS)) : 0;
+    return [sent, Math.max(Legend.FEW, telling)];
   }
 
   learn(data) {
     this.data = data;
     this.formats = this.keys.map((_, number) => {
       const readings = data.slice(3 * number + 2, 3 * number + 4).flat();
-      const decimals = Legend.decimalsOf(readings);
-      return [decimals + 1, decimals].map((most) => plot.rounded(most));
+      const [sent, most] = Legend.decimalsOf(readings);
+      return [sent + 1, sent].map((decimals) => plot.rounded(Math.min(decimals, most)));
     });
   }
 
@@ -55,7 +68,7 @@ globalThis.Legend = class {
     this.at.textContent = hovered == null ? "" : moments.exact(data[0][hovered] * 1000);
   }
 
-  // A mean of several has one decimal more than they have.
+  // A mean of several has one decimal more than they have, if that tells something.
   inWords([mean, least, greatest], unit, [ofMean, ofReadings]) {
     const [from, to] = [least, greatest].map((value) => ofReadings.format(value));
     const said = least === greatest ? from : ofMean.format(mean);

@@ -14,7 +14,8 @@ globalThis.plot = (() => {
     day: new Intl.DateTimeFormat(language, { day: "numeric", month: "short" }),
   };
   const numbers = new Intl.NumberFormat(language, { maximumSignificantDigits: 6 });
-  const rounded = (decimals) => new Intl.NumberFormat(language, { maximumFractionDigits: decimals });
+  const rounded = (decimals) =>
+    new Intl.NumberFormat(language, { maximumFractionDigits: Math.min(decimals, 15) });
 
   const colourOf = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   const colours = () =>
