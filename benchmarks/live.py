@@ -51,7 +51,8 @@ def run(options: argparse.Namespace) -> None:
         drainer = Drainer(bench, ours(bench, TENANT))
         shell = [sys.executable, "manage.py", "shell", "--verbosity=0", "-c", PERSON]
         subprocess.run(shell, cwd=ROOT, env=bench.environment(TENANT), check=True)
-        web = service.platform(bench, TENANT, threads=128, LIVE_STREAMS="120")
+        # A quarter of which one person may have.
+        web = service.platform(bench, TENANT, threads=128, LIVE_STREAMS="500")
         with drainer.process(), web.running() as process:
             token = web.log_in()
             rows = []

@@ -18,7 +18,7 @@ from telemetry import telling
 from telemetry.live import steps
 from telemetry.live.readings import Readings
 from telemetry.live.ring import Event, Kind, Ring, Sent, Subject, reset
-from telemetry.live.stream import Stream
+from telemetry.live.stream import Following, Stream
 from telemetry.telling import Told
 
 logger = logging.getLogger(__name__)
@@ -28,6 +28,10 @@ RING_BYTES = 32 * 1024 * 1024
 # A server that vanished tells nothing; so it is asked for a sign of life in quiet times. One that
 # does not answer is noticed by tcp_user_timeout.
 QUIET_SECONDS = 10.0
+# Where somebody else who listens does not read, there is no room left at last for what is told: then
+# things are stored, and nobody hears of them.
+USAGE = "SELECT pg_notification_queue_usage()"
+FULL = 0.99
 START_SECONDS = 5.0
 PAUSE_SECONDS = 1.0
 SESSION = f"""
@@ -39,8 +43,18 @@ LISTEN {steps.CHANNEL}
 NOT_NOW = "The database does not tell what is new."
 
 
+# However few this process may have, so many may be one person's.
+LEAST_SHARE = 4
+OF_PERSON = "You have as many live streams open as one person may: {most}. Close one of them first."
+OF_TENANT = "Your tenant has as many live streams open as one may: {most}. Try again in a moment."
+
+
 class Full(Exception):
     """There are as many streams as this process may have."""
+
+
+class ShareTaken(Exception):
+    """There are as many as one person may have of them, or one tenant, as it says."""
 
 
 class Watch:
@@ -75,12 +89,11 @@ class Hub:
     def join(self, stream: Stream, last_place: str) -> None:
         """Let `stream` have what comes from now on, or after `last_place` if that is known.
 
-        From then on nothing is missed. Raises Full, and Django's OperationalError while the
-        database does not tell.
+        From then on nothing is missed. Raises Full, ShareTaken, and Django's OperationalError while
+        the database does not tell.
         """
         with self._changed:
-            if len(self._streams) >= settings.LIVE_STREAMS:
-                raise Full
+            self._check_room(stream.following)
             self._streams.add(stream)
             self._start()
             if not self._changed.wait_for(lambda: self._ring, START_SECONDS):
@@ -108,6 +121,20 @@ class Hub:
         with self._changed:
             for stream in self._streams:
                 stream.cut()
+
+    def _check_room(self, new: Following) -> None:
+        """A quarter of all streams for a person and a half for a tenant leave some for others."""
+        most = settings.LIVE_STREAMS
+        if len(self._streams) >= most:
+            raise Full
+        open_ = [stream.following for stream in self._streams]
+        of_person = max(LEAST_SHARE, most // 4)
+        if sum(each.user_id == new.user_id for each in open_) >= of_person:
+            raise ShareTaken(OF_PERSON.format(most=of_person))
+        of_tenant = max(LEAST_SHARE, most // 2)
+        is_staff = new.tenant_id is None
+        if not is_staff and sum(each.tenant_id == new.tenant_id for each in open_) >= of_tenant:
+            raise ShareTaken(OF_TENANT.format(most=of_tenant))
 
     def _resumed(self, ring: Ring, stream: Stream, place: str) -> int | None:
         """The number of a place after which nothing of what `stream` follows was left out."""
@@ -160,14 +187,19 @@ class Hub:
         raw.execute(SESSION)
         readings = Readings()
         self._hears()
+        was_full = False
         while self._is_wanted():
             told = [*raw.notifies(timeout=QUIET_SECONDS, stop_after=1)]
             if told:
                 # What came meanwhile is read at one go.
                 told += raw.notifies(timeout=0)
                 self._pass_on(self._events(told, readings))
-            else:
-                raw.execute("SELECT 1")
+            if was_full or not told:
+                is_full = raw.execute(USAGE).fetchone()[0] > FULL
+                # Again and again, as nobody tells what is new; and for the last time.
+                if (was_full and not is_full) or (is_full and not told):
+                    self._reset()
+                was_full = is_full
 
     def _hears(self) -> None:
         """From here on. Places of before are unknown, and who has one loads anew."""
@@ -176,6 +208,9 @@ class Hub:
             for watch in self._watched.values():
                 watch.since = 0
             self._changed.notify_all()
+        self._reset()
+
+    def _reset(self) -> None:
         if followed := self._followed():
             self._pass_on([reset(*followed)])
 

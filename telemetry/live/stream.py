@@ -25,9 +25,10 @@ RETRY = b"retry: 2000\n\n"
 
 @dataclass(frozen=True)
 class Following:
-    """What a client follows, and which tenant it belongs to; None: it may see all of them."""
+    """What a client follows, for whom, and the tenant that is; None: it may see all of them."""
 
     subjects: frozenset[Subject]
+    user_id: int
     tenant_id: int | None
 
     def wants(self, event: Event) -> bool:

@@ -14,14 +14,14 @@ from rest_framework.exceptions import APIException, NotFound, ValidationError
 from rest_framework.generics import GenericAPIView
 from rest_framework.request import Request
 from rest_framework.serializers import Field
-from rest_framework.status import HTTP_503_SERVICE_UNAVAILABLE
+from rest_framework.status import HTTP_429_TOO_MANY_REQUESTS, HTTP_503_SERVICE_UNAVAILABLE
 
 from accounts.models import User, validate_slug
 from accounts.rest import FileNegotiation, QueryParameters, person
 from devices.models import Command, Device
 from telemetry import examples
 from telemetry.live.client import Client
-from telemetry.live.hub import Full, hub
+from telemetry.live.hub import Full, ShareTaken, hub
 from telemetry.live.rights import Rights
 from telemetry.live.ring import Kind, Subject
 from telemetry.live.stream import Following, Stream, scope_of
@@ -48,6 +48,12 @@ class TooManyStreams(APIException):
     status_code = HTTP_503_SERVICE_UNAVAILABLE
     default_code = "too_many_streams"
     default_detail = "This server has as many live streams open as it may. Try again in a moment."
+    wait = 10
+
+
+class TooManyOfYours(APIException):
+    status_code = HTTP_429_TOO_MANY_REQUESTS
+    default_code = "too_many_of_yours"
     wait = 10
 
 
@@ -100,6 +106,8 @@ class LiveView(GenericAPIView):
             hub.join(stream, request.headers.get("Last-Event-ID", ""))
         except Full as error:
             raise TooManyStreams from error
+        except ShareTaken as error:
+            raise TooManyOfYours(str(error)) from error
         return StreamingHttpResponse(stream, content_type=EVENTS, headers=HEADERS)
 
 
@@ -110,7 +118,7 @@ class LiveTelemetryView(LiveView):
         uids = DevicesQuery.read(request)["devices"]
         devices = devices_of(person(request), uids)
         subjects = frozenset(Subject(Kind.DEVICE, each) for each in devices)
-        return Following(subjects, scope_of(person(request)))
+        return Following(subjects, person(request).pk, scope_of(person(request)))
 
     @extend_schema(
         operation_id="live_telemetry",
@@ -132,7 +140,8 @@ class LiveTelemetryView(LiveView):
         something was missed or would have been too much: load anew. `closed` is the last one, when
         the right to it has ended: the token ran out, the user was switched off, a device is gone.
         Whoever comes back within five minutes with the id of the last event goes on after it. 503
-        while as many streams are open as this server may have.
+        while as many streams are open as this server may have, 429 while a quarter of these are
+        yours, or half of them your tenant's.
         """
         return self.stream(request)
 
@@ -150,7 +159,7 @@ class LiveCommandsView(LiveView):
             subjects = [Subject(Kind.ALL_COMMANDS, 0)]
         else:
             subjects = [Subject(Kind.COMMANDS_OF_TENANT, scope)]
-        return Following(frozenset(subjects), scope)
+        return Following(frozenset(subjects), person(request).pk, scope)
 
     @extend_schema(
         operation_id="live_commands",

@@ -9,6 +9,7 @@ from rest_framework_simplejwt.tokens import AccessToken
 from accounts import roles
 from accounts.models import Role, User
 from devices.models import Device
+from telemetry.live import hub as hubs
 from telemetry.live import stream as streams
 from telemetry.live.client import SEND_SECONDS, Client
 from telemetry.live.ring import Event, Kind, Ring, Subject
@@ -16,7 +17,7 @@ from telemetry.live.stream import Following, Stream
 from tests import cast as people
 from tests.telemetry.live.conftest import Reader, wait_until
 
-EVERYTHING = Following(frozenset([Subject(Kind.DEVICE, 1)]), None)
+EVERYTHING = Following(frozenset([Subject(Kind.DEVICE, 1)]), 1, None)
 
 
 @pytest.mark.parametrize(
@@ -65,6 +66,22 @@ def test_one_stream_too_many_is_asked_to_come_later(live, quick, reader, setting
             return third.answer.status == 200
 
     wait_until(is_let_in)
+
+
+def test_no_person_and_no_tenant_takes_the_streams_of_others(live, reader, settings, monkeypatch):
+    settings.LIVE_STREAMS = 4
+    monkeypatch.setattr(hubs, "LEAST_SHARE", 1)
+    foreign = Reader(live.at, "/live/commands", live.stranger)
+    with Reader(live.at, live.path, live.viewer) as second, foreign:
+        assert (second.answer.status, foreign.answer.status) == (429, 200)
+        assert int(second.answer.headers["Retry-After"]) > 0
+        assert "as one person may: 1." in second.answer.read().decode()
+        admin = Reader(live.at, live.path, live.admin)
+        operator = Reader(live.at, live.path, live.operator)
+        staff = Reader(live.at, live.path, live.staff)
+        with admin, operator, staff:
+            answers = [each.answer.status for each in (admin, operator, staff)]
+            assert answers == [200, 429, 200]
 
 
 @pytest.fixture

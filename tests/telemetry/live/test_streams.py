@@ -180,6 +180,18 @@ def test_a_lost_connection_to_the_database_is_a_reset_and_no_end(live, reader):
         assert [again.next().name, again.next().name] == ["ready", "reset"]
 
 
+def test_while_the_database_has_no_room_to_tell_clients_load_anew(live, reader, monkeypatch):
+    monkeypatch.setattr(hubs, "QUIET_SECONDS", 0.05)
+    monkeypatch.setattr(hubs, "USAGE", "SELECT 1")
+    say(live.device, 1)
+    assert sorted(reader.next().name for _ in range(3)) == ["reset", "reset", "telemetry"]
+    monkeypatch.setattr(hubs, "USAGE", hubs.USAGE.replace("1", "0"))
+    say(live.device, 2)
+    while (got := reader.next()).name == "reset":
+        pass
+    assert numbers(got) == [2]
+
+
 def test_one_connection_listens_for_all_streams_and_none_of_them_holds_another(live, reader):
     with (
         Reader(live.at, live.path, live.admin) as second,
