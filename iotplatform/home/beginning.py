@@ -1,5 +1,6 @@
 """How a first device comes: what the home page says while there is none."""
 
+import json
 from shlex import quote
 from typing import Any
 from urllib.parse import urlsplit
@@ -12,6 +13,7 @@ from accounts.admin import person
 from accounts.models import Tenant
 
 LONGEST_START = 100
+READING = '{"temperature": 21.5}'
 
 
 def beginning(request: HttpRequest) -> dict[str, Any]:
@@ -28,11 +30,14 @@ def beginning(request: HttpRequest) -> dict[str, Any]:
                 "then, in a terminal, with the key instead of the dots:"
             ),
             "first": first_enrolment(request, uid),
+            "waiting": _("Waiting for the first device…"),
         }
     return {
         "title_of_first": _("Send a first message"),
         "how_to_begin": _how_to_send().format(device=uid),
         "first": first_message(request, slug, uid),
+        "waiting": _("Waiting for the first message…"),
+        "in_python": in_python(request, slug, uid),
         "program": _("“mosquitto_pub” comes with the package mosquitto-clients."),
     }
 
@@ -50,14 +55,35 @@ def _how_to_send() -> str:
 
 def first_message(request: HttpRequest, slug: str, uid: str) -> str:
     """A command that sends a first message to this platform."""
-    topic = f"{slug}/devices/{uid}/telemetry"
-    host, _colon, port = settings.MQTT_DEVICES.rpartition(":")
-    here = urlsplit(request.build_absolute_uri()).hostname
+    host, port = _broker(request)
     who = "" if settings.MQTT_ACCESS == "open" else f"-u {uid} -i {uid} -P … "
     return (
-        f"mosquitto_pub -h {host or here} -p {port} {_trusting()}{who}-q 1 "
-        f"-t {topic} -m '{{\"temperature\": 21.5}}'"
+        f"mosquitto_pub -h {host} -p {port} {_trusting()}{who}-q 1 "
+        f"-t {_topic(slug, uid)} -m '{READING}'"
     )
+
+
+def in_python(request: HttpRequest, slug: str, uid: str) -> str:
+    """The same for a terminal with Python; nothing where it takes a certificate or a token."""
+    if settings.MQTT_ACCESS != "open" or settings.MQTT_TLS:
+        return ""
+    host, port = _broker(request)
+    script = (
+        "import paho.mqtt.client as mqtt; c = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2); "
+        f'c.connect("{host}", {port}); c.loop_start(); '
+        f'c.publish("{_topic(slug, uid)}", {json.dumps(READING)}, qos=1).wait_for_publish(5)'
+    )
+    return f"python3 -c {quote(script)}"
+
+
+def _broker(request: HttpRequest) -> tuple[str, str]:
+    """Where devices reach the broker: host and port."""
+    host, _colon, port = settings.MQTT_DEVICES.rpartition(":")
+    return host or urlsplit(request.build_absolute_uri()).hostname or "", port
+
+
+def _topic(slug: str, uid: str) -> str:
+    return f"{slug}/devices/{uid}/telemetry"
 
 
 def _trusting() -> str:

@@ -3,14 +3,26 @@
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from django.db.models import Case, Count, DateTimeField, F, Max, Q, When
+from django.db.models import (
+    Case,
+    Count,
+    DateTimeField,
+    Exists,
+    F,
+    Max,
+    Min,
+    OuterRef,
+    Q,
+    When,
+)
 from django.db.models.functions import Greatest
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
 
 from accounts.models import User
 from accounts.words import in_language, number
 from devices.facts import DATA_FLOW, DataFlow
-from devices.models import Alert, Device, Session
+from devices.models import Alert, AlertCondition, Device, Session
 from iotplatform.home.shown import Card, Trouble, list_of, page_of
 
 SHOWN = 10
@@ -52,8 +64,11 @@ def fleet_of(user: User) -> Fleet:
 
 
 def gone(user: User) -> list[Trouble]:
-    """The devices that went silent or offline last; one that is disabled troubles nobody."""
-    devices: Any = Device.objects.visible_to(user).filter(is_enabled=True).with_facts()
+    """The devices that went silent or offline last. One that is disabled troubles nobody; of one
+    with an alert the alert says it all."""
+    alerts = Alert.objects.open().filter(device=OuterRef("pk"))
+    enabled = Device.objects.visible_to(user).filter(~Exists(alerts), is_enabled=True)
+    devices: Any = enabled.with_facts()
     last = devices.filter(IS_SILENT | IS_OFFLINE).annotate(gone_at=GONE_AT)
     shown = last.order_by(F("gone_at").desc(nulls_last=True)).values(
         "pk", "device_uid", "data_flow", "data_flow_reason", "session_reason", "gone_at"
@@ -79,20 +94,40 @@ def _trouble(device: dict[str, Any]) -> Trouble:
     )
 
 
-def alerted(user: User) -> list[Trouble]:
-    """The alerts that are open, the newest ones."""
-    alerts = Alert.objects.visible_to(user).open().order_by("-id")
-    shown = alerts.select_related("device", "rule").only(
-        "condition", "raised_at", "device__device_uid", "rule__name"
+class Alerts(NamedTuple):
+    """How many alerts are open, and the newest ones: those of a rule and a moment are one."""
+
+    open: int
+    newest: list[Trouble]
+
+    def card(self) -> Card:
+        return Card(_("Open alerts"), number(self.open), list_of("devices_alert", state="open"))
+
+
+def alerts_of(user: User) -> Alerts:
+    """The open alerts that `user` sees. The index “alert_open_once” has the open ones alone."""
+    alerts = Alert.objects.visible_to(user).open().order_by()
+    of_a_moment = alerts.values("rule", "rule__name", "condition", "raised_at").annotate(
+        count=Count("pk"), one=Min("pk"), uid=Min("device__device_uid")
     )
-    return [
-        Trouble(
-            alert.raised_at,
-            _("Alert"),
-            "danger",
-            alert.device.device_uid,
-            f"{alert.get_condition_display()}: {alert.rule.name}",
-            page_of("devices_alert", alert.pk),
-        )
-        for alert in shown[:SHOWN]
-    ]
+    groups = list(of_a_moment.order_by("-raised_at", "-one"))
+    return Alerts(
+        sum(group["count"] for group in groups), [_alert(group) for group in groups[:SHOWN]]
+    )
+
+
+def _alert(group: Any) -> Trouble:
+    at, rule, condition = group["raised_at"], group["rule__name"], group["condition"]
+    if group["count"] == 1:
+        label = AlertCondition(condition).label
+        page = page_of("devices_alert", group["one"])
+        return Trouble(at, _("Alert"), "danger", group["uid"], f"{label}: {rule}", page)
+    text = _many(condition, group["count"]).format(count=number(group["count"]))
+    page = list_of("devices_alert", state="open", rule__id__exact=group["rule"])
+    return Trouble(at, _("Alert"), "danger", text, rule, page)
+
+
+def _many(condition: str, count: int) -> str:
+    if condition == AlertCondition.SILENT:
+        return ngettext("{count} device silent", "{count} devices silent", count)
+    return ngettext("{count} device offline", "{count} devices offline", count)

@@ -7,11 +7,13 @@ from django.conf import settings
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
 from accounts.admin import moment, person
+from devices.models import CommandStatus
 from iotplatform.home import commands, fleet, health, rejected, traffic
 from iotplatform.home.beginning import beginning
-from iotplatform.home.shown import Trouble, counted, list_of
+from iotplatform.home.shown import Card, Trouble, counted, list_of
 
 TROUBLES = 12
 UNTOLD = "devices.view_brokerchange"
@@ -22,24 +24,27 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """What the home page shows: how the fleet is, or how to begin one."""
     now = timezone.now()
     devices = fleet.fleet_of(person(request))
-    shown = {"title": gettext("Home"), "cards": devices.cards(), "heard": moment(devices.heard)}
+    shown = {"title": gettext("Home"), "heard": moment(devices.heard)}
     if not devices.devices:
         shown |= beginning(request)
-    return context | shown | _state(request, now)
+    return context | shown | _state(request, now, devices.cards())
 
 
-def _state(request: HttpRequest, now: datetime) -> dict[str, Any]:
-    """All but the numbers of devices."""
+def _state(request: HttpRequest, now: datetime, cards: list[Card]) -> dict[str, Any]:
+    """All that there is to see of a fleet; `cards` are the numbers of its devices."""
     user = person(request)
     may_see_rejected = request.user.has_perm(REJECTED)
     platform = health.health_of(user, now)
     sent = commands.commands_of(user, now)
+    alerts = fleet.alerts_of(user)
     messages = traffic.traffic_of(user, now, with_rejected=may_see_rejected)
     shown: dict[str, Any] = {
+        "cards": [*cards, alerts.card()],
         "services": platform.services,
         "traffic": messages,
         "traffic_in_words": messages.summary(with_rejected=may_see_rejected),
         "may_see_rejected": may_see_rejected,
+        "lists": _lists(may_see_rejected),
         "commands": sent,
         "untold": _untold(request, platform.changes),
         "untold_link": list_of("devices_brokerchange"),
@@ -48,7 +53,20 @@ def _state(request: HttpRequest, now: datetime) -> dict[str, Any]:
     if may_see_rejected:
         shown["rejected"] = rejected.open_by_reason(user)
         troubles += rejected.newest(user)
-    return shown | {"troubles": _merged(fleet.alerted(user), fleet.gone(user), troubles)}
+    return shown | {"troubles": _newest([*alerts.newest, *fleet.gone(user), *troubles])}
+
+
+def _lists(may_see_rejected: bool) -> list[tuple[Any, str]]:
+    """Where all of what the newest troubles are of is listed."""
+    lists: list[tuple[Any, str]] = [
+        (_("Alerts"), list_of("devices_alert", state="open")),
+        (_("Silent"), list_of("devices_device", data_flow="silent")),
+        (_("Offline"), list_of("devices_device", session="offline")),
+        (CommandStatus.FAILED.label, list_of("devices_command", status__exact="failed")),
+    ]
+    if may_see_rejected:
+        lists.append((_("Rejected"), list_of("telemetry_rejectedmessage", state="open")))
+    return lists
 
 
 def _untold(request: HttpRequest, changes: int) -> str:
@@ -57,9 +75,6 @@ def _untold(request: HttpRequest, changes: int) -> str:
     return counted(changes, health.COUNTED) if changes and may_know else ""
 
 
-def _merged(alerts: list[Trouble], gone: list[Trouble], others: list[Trouble]) -> list[Trouble]:
-    """The newest first. Of a device with an alert the alert says it all."""
-    alerted = {alert.subject for alert in alerts}
-    news = [trouble for trouble in gone if trouble.subject not in alerted]
-    merged = sorted([*alerts, *news, *others], key=lambda trouble: trouble.at, reverse=True)
-    return merged[:TROUBLES]
+def _newest(troubles: list[Trouble]) -> list[Trouble]:
+    """The newest first."""
+    return sorted(troubles, key=lambda trouble: trouble.at, reverse=True)[:TROUBLES]

@@ -17,6 +17,16 @@ def test_an_empty_platform_shows_how_to_send_a_first_message(cast, settings):
     assert "One appears here with its first message" in page
 
 
+def test_it_waits_for_the_message_and_python_is_enough_to_send_it(cast, settings):
+    cast.foreign.delete()
+    settings.MQTT_DEVICES = "broker.example:1883"
+    page = unescape(people.console(cast.stranger).get("/admin/").text)
+    assert "Waiting for the first message…" in page
+    assert 'c.connect("broker.example", 1883)' in page
+    settings.MQTT_ACCESS = "emqx"
+    assert "python3 -c" not in people.console(cast.stranger).get("/admin/").text
+
+
 def test_a_broker_without_a_name_is_where_the_console_is(cast, settings):
     cast.foreign.delete()
     settings.MQTT_DEVICES = ":1883"

@@ -31,13 +31,20 @@ def viewer(cast):
     return cast.viewer
 
 
-def test_where_all_speak_and_nothing_waits_there_is_no_problem(viewer):
+def test_where_all_speak_and_nothing_waits_there_is_no_problem(cast):
     for kind in ProcessKind:
         beat(kind, rate=12.3)
-    services = health_of(viewer, timezone.now()).services
+    services = health_of(cast.staff, timezone.now()).services
     assert [(each.problem, each.state, each.rate) for each in services] == [
         ("", "Works", "12 messages a second")
     ] * 2
+
+
+def test_how_much_comes_from_all_tenants_is_not_for_one_of_them(cast):
+    beat("ingestor", rate=12.3)
+    assert [each.rate for each in health_of(cast.admin, timezone.now()).services] == ["", ""]
+    assert "messages a second" not in people.console(cast.admin).get("/admin/").text
+    assert "· 12 messages a second" in people.console(cast.staff).get("/admin/").text
 
 
 def test_a_platform_without_processes_is_told_which_to_start(viewer):

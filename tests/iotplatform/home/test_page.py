@@ -38,6 +38,16 @@ def silent(uid, tenant, sensor, minutes=5):
     return device
 
 
+def rule_of(tenant, name="Cold store"):
+    return AlertRule.objects.create(tenant=tenant, name=name)
+
+
+def raised(device, rule, at=None):
+    at = at or timezone.now()
+    alert = {"rule": rule, "device": device, "tenant": rule.tenant, "condition": "silent"}
+    return Alert.objects.create(**alert, since=at, raised_at=at)
+
+
 def test_the_devices_that_a_person_may_see_are_counted_by_how_they_are(cast, sensor):
     now = timezone.now()
     for uid, session in (("on-1", "online"), ("on-2", "online"), ("off-1", "offline")):
@@ -45,7 +55,13 @@ def test_the_devices_that_a_person_may_see_are_counted_by_how_they_are(cast, sen
     silent("silent-1", cast.t0, sensor)
     people.device("foreign-02", cast.other, session="online")
     page = home(cast.viewer)
-    assert cards(page) == {"Devices": "5", "Online": "2", "Offline": "1", "Silent": "1"}
+    assert cards(page) == {
+        "Devices": "5",
+        "Online": "2",
+        "Offline": "1",
+        "Silent": "1",
+        "Open alerts": "0",
+    }
     assert "Newest message: <time" in page.text
     assert cards(home(cast.staff))["Online"] == "3"
 
@@ -56,6 +72,7 @@ def test_every_number_is_that_of_the_list_behind_it(cast, sensor):
     people.device("off-1", cast.t0, session="offline", since=now)
     silent("silent-1", cast.t0, sensor)
     people.rejected(cast.t0)
+    raised(people.device("alarmed-1", cast.t0), rule_of(cast.t0))
     people.command(cast.device)
     over = {"expires_at": now, "finished_at": now, "status": "expired"}
     people.command(cast.device, **over, created_at=now - timedelta(hours=2))
@@ -97,10 +114,8 @@ def test_troubles_of_all_kinds_are_one_list_the_newest_first(cast, sensor):
     long_ago = now - timedelta(minutes=4)
     over = {"status": "failed", "finished_at": long_ago}
     people.command(cast.device, **over)
-    rule = AlertRule.objects.create(tenant=cast.t0, name="Cold store")
     alarmed = silent("silent-2", cast.t0, sensor, minutes=30)
-    alert = {"rule": rule, "device": alarmed, "tenant": cast.t0, "condition": "silent"}
-    Alert.objects.create(**alert, since=now, raised_at=now - timedelta(minutes=3))
+    raised(alarmed, rule_of(cast.t0), now - timedelta(minutes=3))
     page = home(cast.operator)
     assert troubles(page) == [
         ("Rejected", "bad-1"),
@@ -112,6 +127,35 @@ def test_troubles_of_all_kinds_are_one_list_the_newest_first(cast, sensor):
     client = people.console(cast.operator)
     links = [trouble.link for trouble in page.context["troubles"]]
     assert [client.get(link).status_code for link in links] == [200] * 5
+
+
+def test_the_alerts_of_a_rule_and_a_moment_are_one_trouble(cast, sensor):
+    now = timezone.now()
+    rule = rule_of(cast.t0, "Halls quiet")
+    for number in range(12):
+        raised(silent(f"silent-{number}", cast.t0, sensor), rule, now)
+    raised(cast.device, rule, now - timedelta(minutes=1))
+    raised(cast.foreign, rule_of(cast.other), now)
+    page = home(cast.viewer)
+    assert troubles(page) == [("Alert", "12 devices silent"), ("Alert", "dev-01")]
+    assert cards(page)["Open alerts"] == "13"
+    listed = people.console(cast.viewer).get(page.context["troubles"][0].link)
+    assert len(listed.context["cl"].result_list) == 13
+
+
+def test_all_of_each_kind_of_trouble_is_a_list(cast):
+    people.device("off-1", cast.t0, session="offline", since=timezone.now())
+    client = people.console(cast.operator)
+    links = client.get("/admin/").context["lists"]
+    assert [str(name) for name, _link in links] == [
+        "Alerts",
+        "Silent",
+        "Offline",
+        "Failed",
+        "Rejected",
+    ]
+    assert [client.get(link).status_code for _name, link in links] == [200] * 5
+    assert "Rejected" not in home(cast.viewer).text
 
 
 def test_what_is_wrong_elsewhere_is_shown_to_platform_staff_alone(cast):
