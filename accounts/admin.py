@@ -185,6 +185,7 @@ class TenantAdmin(TenantScopedAdmin):
     list_display = ["slug", "name", "work_in"]
     staff_only = ("work_in",)
     search_fields = ["slug", "name"]
+    search_help_text = _("Slug or name")
     fields = ["slug", "name"]
 
     def get_urls(self) -> list[URLPattern]:
@@ -235,6 +236,7 @@ class UserAdmin(TenantScopedAdmin, AuthUserAdmin):  # type: ignore[misc]
     list_filter = ["tenant", "role", "is_active"]
     list_select_related = ["tenant"]
     search_fields = ["email"]
+    search_help_text = _("E-mail address")
     ordering = ["email"]
     filter_horizontal = ()
     readonly_fields = ["last_login", "created_at"]

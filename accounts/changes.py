@@ -26,6 +26,7 @@ KINDS = {
 }
 LONGEST_SAID = 500
 MOST_PEOPLE = 500
+LINK = '<a class="font-semibold text-primary-600 dark:text-primary-500" href="{}">{}</a>'
 
 
 class PersonFilter(DropdownFilter):
@@ -104,7 +105,7 @@ class ChangeAdmin(ReadOnlyAdmin):
     def thing(self, change: Change) -> SafeString:
         name = capfirst(change.content_type.name) if change.content_type else ""
         page = None if change.is_deletion() else change.get_admin_url()
-        shown = format_html('<a href="{}">{}</a>', page, change.object_repr) if page else None
+        shown = format_html(LINK, page, change.object_repr) if page else None
         return format_html("{}: {}", name, shown or change.object_repr)
 
     @display(description=_("what"))

@@ -23,6 +23,8 @@ SMALLEST = 1e-30
 """Size of a number in params, unless it is 0: PostgreSQL writes an exponent out."""
 LONGEST_WHOLE = len(str(-(2**63)))
 
+EXAMPLE = '{"delay": 5}'
+
 TOO_DEEP = _("Nest no more than 60 arrays and objects.")
 TOO_LONG = _("Use whole numbers of at most 64 bits.")
 NOT_A_SIZE = _("Use numbers between 1e-30 and 1e19 in size, or 0.")
@@ -123,8 +125,9 @@ def read_json(text: str) -> Any:
             parse_float=numbers.real,
         )
     except json.JSONDecodeError as error:
-        said = _("This is no JSON: {fault} (line {line}, column {column}).")
-        raise NoJSON(said.format(fault=error.msg, line=error.lineno, column=error.colno)) from error
+        said = _("This is no JSON (line {line}, column {column}). An example: {example}")
+        place = {"line": error.lineno, "column": error.colno, "example": EXAMPLE}
+        raise NoJSON(said.format(**place)) from error
     except RecursionError as error:
         raise ValidationError(TOO_DEEP) from error
     if numbers.fault:

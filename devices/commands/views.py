@@ -28,6 +28,7 @@ from accounts.rest import (
 )
 from devices.commands.cancelling import why_not
 from devices.commands.filters import BatchFilters, CommandFilters, DeviceCommandFilters
+from devices.commands.noting import note_sent
 from devices.commands.recorded import cancel_and_log, cancel_batch_and_log
 from devices.commands.representation import (
     BATCH,
@@ -122,7 +123,7 @@ class SendView(GenericAPIView):
         asked = valid(self.get_serializer(data=request.data))
         sent = send(asked.order, device, me, key)
         if sent.is_new:
-            record(me, ADDITION, sent.what)
+            note_sent(me, sent.what)
         made = Command.objects.filter(pk=sent.what.pk).annotate(json=COMMAND_SENT)
         json = made.values_list("json", flat=True).get()
         return accepted(request, sent, "command-detail", json.encode())

@@ -24,6 +24,7 @@ from accounts.admin import person
 from accounts.words import in_language, sentence
 from devices.commands.console.pages import DevicePage
 from devices.commands.console.shown import page_of
+from devices.commands.noting import note_sent
 from devices.commands.sending import DISABLED, LIFE, LONGEST_LIFE, KeyReused, Order, send
 from devices.models import Command
 from devices.validation import read_json, validate_cmd, validate_params
@@ -117,7 +118,7 @@ class SendPage(DevicePage, FormView):
 
     def _sent(self, command: Command, is_new: bool) -> HttpResponse:
         if is_new:
-            self.model_admin.log_addition(self.request, command, SENT)
+            note_sent(person(self.request), command)
             said = gettext("“{cmd}” is queued for {device}.")
             messages.success(self.request, said.format(cmd=command.cmd, device=self.device))
         else:

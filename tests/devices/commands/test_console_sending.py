@@ -37,6 +37,14 @@ def test_a_command_is_sent_and_its_page_says_how_far_it_is(cast):
     )  # fmt: skip
 
 
+def test_the_history_says_to_which_device_and_with_what_a_command_was_sent(cast):
+    send(cast.operator, cast.device)
+    history = people.console(cast.admin).get("/admin/accounts/change/").text
+    page = reverse("admin:devices_command_change", args=[Command.objects.get().pk])
+    assert f'href="{page}"' in history
+    assert "Sent to dev-01 with {&quot;delay&quot;: 5}" in history
+
+
 @pytest.mark.parametrize(
     ("life", "unit", "expected"),
     [(1, 1, timedelta(seconds=1)), (5, 60, timedelta(minutes=5)), (720, 3600, timedelta(days=30))],
@@ -89,7 +97,7 @@ def test_a_form_that_comes_again_with_something_else_asks_first(cast):
         ({"cmd": ""}, "cmd", "This field is required."),
         ({"cmd": "x" * 65}, "cmd", "at most 64 characters"),
         ({"cmd": "re\u202eboot"}, "cmd", "that can be printed"),
-        ({"params": '{"delay": 5'}, "params", "Expecting ',' delimiter (line 1, column 12)"),
+        ({"params": '{"delay": 5'}, "params", "This is no JSON (line 1, column 12)"),
         ({"params": "[1]"}, "params", "Use an object such as"),
         ({"params": "null"}, "params", "Use an object such as"),
         ({"params": '{"a": NaN}'}, "params", "There is no NaN in JSON."),
