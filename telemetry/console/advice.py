@@ -5,6 +5,14 @@ from django.utils.translation import gettext_lazy as _
 from telemetry.reasons import Reason
 
 MEND_DEVICE = _("The device has to send something else; replaying this message changes nothing.")
+REPLAYED_IN_VAIN = frozenset(
+    [
+        Reason.NOT_UTF8, Reason.NUL, Reason.TOO_DEEP, Reason.TOO_MANY, Reason.NOT_FINITE,
+        Reason.NUMBER, Reason.BAD_MSG_ID, Reason.BAD_STATUS, Reason.BAD_REPLY,
+        Reason.UNKNOWN_COMMAND, Reason.MALFORMED_TOPIC, Reason.MALFORMED_PACKET,
+    ]
+)  # fmt: skip
+"""What is wrong is in the message itself, and stays in it."""
 ADVICE = {
     Reason.TOO_LARGE: _(
         "The limit is the setting MAX_PAYLOAD. If such messages are wanted, raise the limit, "

@@ -32,7 +32,7 @@ from accounts.readonly import ReadOnlyAdmin, TimeRangeFilter
 from accounts.words import in_language
 from devices.models import Device
 from telemetry.console import dealing, grouped
-from telemetry.console.advice import ADVICE
+from telemetry.console.advice import ADVICE, REPLAYED_IN_VAIN
 from telemetry.console.shown import is_plain, text_of, visible, ways
 from telemetry.models import RejectedMessage, RejectedMessageQuerySet
 from telemetry.reasons import Reason
@@ -157,6 +157,7 @@ class RejectedMessageAdmin(ReadOnlyAdmin):
         # A message names a device; whether this person may see it is another matter.
         seen = Device.objects.visible_to(person(request))
         found.named_device = seen.filter(device_uid=found.device_uid).first()
+        found.is_replayed_in_vain = found.reason in REPLAYED_IN_VAIN
         return found
 
     def has_deal_permission(self, request: HttpRequest) -> bool:

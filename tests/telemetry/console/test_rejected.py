@@ -1,5 +1,7 @@
 """The console's pages of rejected messages."""
 
+import re
+
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.urls import reverse
@@ -107,6 +109,16 @@ def test_a_large_payload_is_cut_short(cast, client):
     assert "300000 bytes" in page
     assert page.count("the end is not shown") == 2
     assert len(page) < 150_000
+
+
+@pytest.mark.parametrize(
+    ("reason", "first"), [("not_finite", "resolve"), ("device_disabled", "replay")]
+)
+def test_the_button_that_helps_comes_first(cast, client, reason, first):
+    message = people.rejected(cast.t0, reason=reason)
+    page = client.get(reverse("admin:telemetry_rejectedmessage_change", args=[message.pk])).text
+    names = re.findall(r'name="(replay|resolve)"', page)
+    assert names == sorted(["replay", "resolve"], key=lambda name: name != first)
 
 
 def test_every_reason_has_advice():
