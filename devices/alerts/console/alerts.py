@@ -94,6 +94,7 @@ class AlertAdmin(ReadOnlyAdmin):
     ]
     list_select_related = ["device", "rule", "tenant"]
     search_fields = ["device__device_uid", "device__name"]
+    search_help_text = _("UID or name of a device")
     # The index “alert_open_first”.
     ordering = [F("cleared_at").desc(nulls_first=True), "-id"]
     actions = None

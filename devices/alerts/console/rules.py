@@ -46,6 +46,7 @@ class AlertRuleAdmin(OwnTenantAdmin):
     ]
     list_select_related = ["tenant", "type"]
     search_fields = ["name"]
+    search_help_text = _("Name of a rule")
     ordering = ["name", "id"]
     actions = None
     change_form_outer_before_template = "admin/devices/alertrule/buttons.html"
@@ -124,12 +125,15 @@ class AlertRuleAdmin(OwnTenantAdmin):
 
     @method_decorator(require_POST)
     def test_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """Sends a test to each address, and says what became of it."""
+        """Sends a test to each address, and says what became of it: what is the same, once."""
         rule = self._changeable(request, object_id)
         sent = rules.test(rule)
+        targets: dict[str, list[str]] = {}
         for each in sent:
-            said = {"target": each.claim.target, "error": in_language(each.error)}
-            if each.error:
+            targets.setdefault(each.error, []).append(each.claim.target)
+        for fault, those in targets.items():
+            said = {"target": ", ".join(those), "error": in_language(fault)}
+            if fault:
                 messages.error(request, str(NOT_DELIVERED).format(**said))
             else:
                 messages.success(request, str(DELIVERED).format(**said))

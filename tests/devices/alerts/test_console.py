@@ -94,6 +94,14 @@ def test_a_test_is_sent_at_once_and_says_what_came_of_it(cast, settings):
     assert "night@t0.example: delivered." in console.get(page_of_rule).content.decode()
 
 
+def test_what_a_test_says_of_several_addresses_it_says_once(cast, settings):
+    mine = rule(cast.t0, emails=["night@t0.example", "day@t0.example"])
+    console = people.console(cast.admin)
+    console.post(f"{RULES}{mine.pk}/test/")
+    shown = console.get(f"{RULES}{mine.pk}/change/").text
+    assert "night@t0.example, day@t0.example: No e-mail server is configured" in shown
+
+
 def test_a_new_secret_is_asked_for_and_shown(cast):
     mine = rule(cast.t0, webhook_url=FORM["webhook_url"])
     console = people.console(cast.admin)
