@@ -28,8 +28,8 @@ RING_BYTES = 32 * 1024 * 1024
 # A server that vanished tells nothing; so it is asked for a sign of life in quiet times. One that
 # does not answer is noticed by tcp_user_timeout.
 QUIET_SECONDS = 10.0
-# Where somebody else who listens does not read, there is no room left at last for what is told: then
-# things are stored, and nobody hears of them.
+# Where somebody else who listens does not read, there is no room left at last for what is told.
+# Then things are stored, and nobody hears of them.
 USAGE = "SELECT pg_notification_queue_usage()"
 FULL = 0.99
 START_SECONDS = 5.0
