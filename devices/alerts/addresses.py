@@ -16,6 +16,8 @@ from accounts.words import sentence
 
 HTTPS_PORT, HTTP_PORT = 443, 80
 FIRST_FREE_PORT = 1024
+# Of several clouds their own machinery, and relays to IPv6 that nobody runs any more.
+NEVER = (ipaddress.ip_network("168.63.129.16/32"), ipaddress.ip_network("192.88.99.0/24"))
 NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 NO_HTTPS = sentence(_("Use an address that begins with https://."))
@@ -98,6 +100,9 @@ def is_public(address: Address) -> bool:
     if inner is not None:
         return is_public(inner)
     is_special = address.is_multicast or address.is_reserved or address.is_unspecified
+    is_local = isinstance(address, ipaddress.IPv6Address) and address.is_site_local
+    if is_local or any(address in network for network in NEVER):
+        return False
     return address.is_global and not is_special
 
 

@@ -15,6 +15,7 @@ from tests.devices.alerts.servers import resolving
         "0.0.0.0", "224.0.0.1", "255.255.255.255", "240.0.0.1", "::1", "::", "fe80::1", "fc00::1",
         "::ffff:127.0.0.1", "::ffff:10.0.0.1", "64:ff9b::7f00:1", "64:ff9b::a9fe:a9fe",
         "64:ff9b:1::1", "2002:7f00:1::", "ff02::1", "2001:db8::1",
+        "fec0::1", "192.88.99.1", "168.63.129.16", "::ffff:168.63.129.16",
     ],
 )  # fmt: skip
 def test_an_address_that_is_not_public_is_refused(address):
