@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from django.db import Error
+from django.db.models.functions import Now
 
 from devices.daemon.writer import Writer
 from devices.models import Heartbeat, ProcessKind
@@ -74,7 +75,8 @@ class Heart:
             name=self.name,
             kind=self._kind,
             started_at=self._started_at,
-            beat_at=datetime.now(UTC),
+            # Of the server, by whose clock others judge how old it is.
+            beat_at=Now(),
             waiting_since=None if since is None else datetime.fromtimestamp(since, UTC),
             detail=sign.detail,
         )
@@ -83,5 +85,5 @@ class Heart:
             [beat],
             update_conflicts=True,
             unique_fields=["name"],
-            update_fields=["beat_at", "waiting_since", "detail"],
+            update_fields=["started_at", "beat_at", "waiting_since", "detail"],
         )
