@@ -3,13 +3,19 @@
 import asyncio
 import contextlib
 import logging
-from concurrent.futures import ThreadPoolExecutor
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from typing import NamedTuple, cast
+
+from django.db import Error
 
 from devices.alerts import outbox, watching
-from devices.alerts.delivering import WORKERS, deliver
-from devices.alerts.outbox import Claim
+from devices.alerts.delivering import WORKERS, deliver, place_in_log
+from devices.alerts.outbox import Claim, Sent
 from devices.daemon.writer import Writer
 
 logger = logging.getLogger(__name__)
@@ -18,32 +24,43 @@ ROUND_SECONDS = 25.0
 LOOK_SECONDS = 5.0
 # Docker grants ten seconds, of which the dispatcher takes some.
 LAST_SECONDS = 4.0
+REST_SECONDS = 300.0
+LEAST = 100
 DEAF_AFTER = timedelta(minutes=1)
 DEAF = (
-    "No ingestor that is connected to the broker was heard of since %s. That devices are silent "
-    "proves nothing now: no alert is raised."
+    "No ingestor that is connected to the broker, and keeps up, was heard of since %s. That "
+    "devices are silent proves nothing now: no alert is raised."
 )
 
 
-class Alarm:
-    """Has `writer` look at the fleet and claim notices, and sends these, until told to stop."""
+class Rest(NamedTuple):
+    """A rule that took too long is left alone `until` then, and looked at for fewer devices."""
 
-    def __init__(self, writer: Writer) -> None:
-        self.writer = writer
-        self._threads = ThreadPoolExecutor(WORKERS, thread_name_prefix="notices")
-        self._flying: set[asyncio.Task[None]] = set()
+    until: float
+    most: int
+
+
+AWAKE = Rest(0.0, watching.MOST)
+
+
+class Alarm:
+    """Has `watcher` look at the fleet, and `sender` claim notices, which it sends, until told to
+    stop. Whatever goes wrong is for the log: it is no reason to end the work beside it."""
+
+    def __init__(self, watcher: Writer, sender: Writer) -> None:
+        self.watcher = watcher
+        self.sender = sender
+        self._flying: dict[asyncio.Task[None], Claim] = {}
+        self._resting: dict[int, Rest] = {}
         self._deaf_since: datetime | None = None
         self._woken = asyncio.Event()
         self._stopping = asyncio.Event()
 
     async def run(self) -> None:
         """Work until `stop`, and settle what is in hand by then."""
-        try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self._watch())
-                group.create_task(self._send())
-        finally:
-            self._threads.shutdown(wait=False, cancel_futures=True)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._watch())
+            group.create_task(self._send())
 
     def stop(self) -> None:
         self._stopping.set()
@@ -51,29 +68,47 @@ class Alarm:
 
     async def _watch(self) -> None:
         while not self._stopping.is_set():
-            if found := await self.writer.run(watching.look):
-                self._say(found)
-                self._woken.set()
+            with _logged("A round over the alert rules failed."):
+                self._say(await self.watcher.run(watching.listen))
+                for rule in await self.watcher.run(watching.rules):
+                    if self._stopping.is_set():
+                        break
+                    with _logged("An alert rule could not be looked at."):
+                        await self._look(rule)
             await _until(self._stopping, ROUND_SECONDS)
 
-    def _say(self, found: watching.Round) -> None:
+    async def _look(self, rule: int) -> None:
+        rest = self._resting.get(rule, AWAKE)
+        if rest.until > time.monotonic():
+            return
+        found = await self.watcher.run(partial(watching.look, rule, rest.most))
+        if found.is_slow:
+            # Others shall not wait for it at each round.
+            fewer = max(LEAST, rest.most // 4)
+            self._resting[rule] = Rest(time.monotonic() + REST_SECONDS, fewer)
+        elif max(found.raised, found.cleared) < rest.most:
+            self._resting.pop(rule, None)
         if found.raised or found.cleared:
-            logger.info("alerts raised=%d cleared=%d", found.raised, found.cleared)
-        if found.deaf_since and not self._deaf_since:
+            logger.info("rule=%d alerts raised=%d cleared=%d", rule, found.raised, found.cleared)
+            self._woken.set()
+
+    def _say(self, hearing: watching.Hearing) -> None:
+        if hearing.deaf_since and not self._deaf_since:
             # At a start that is so for a moment.
-            if datetime.now(UTC) - found.deaf_since < DEAF_AFTER:
+            if datetime.now(UTC) - hearing.deaf_since < DEAF_AFTER:
                 return
-            logger.warning(DEAF, found.deaf_since.isoformat(" ", "seconds"))
-        elif self._deaf_since and not found.deaf_since:
+            logger.warning(DEAF, hearing.deaf_since.isoformat(" ", "seconds"))
+        elif self._deaf_since and not hearing.deaf_since:
             logger.info("An ingestor is there again: alerts count from now.")
-        self._deaf_since = found.deaf_since
+        self._deaf_since = hearing.deaf_since
 
     async def _send(self) -> None:
         while not self._stopping.is_set():
             self._woken.clear()
-            room = WORKERS - len(self._flying)
-            claims = await self.writer.run(partial(outbox.claim, room)) if room else []
-            self._flying |= {asyncio.create_task(self._deliver(claim)) for claim in claims}
+            claims: list[Claim] = []
+            with _logged("Notices of alerts could not be claimed."):
+                claims = await self._claim()
+            self._flying |= {asyncio.create_task(self._deliver(each)): each for each in claims}
             if not claims:
                 await _until(self._woken, LOOK_SECONDS)
         if self._flying:
@@ -81,16 +116,43 @@ class Alarm:
         for task in self._flying:
             task.cancel()
 
+    async def _claim(self) -> list[Claim]:
+        busy = [claim.tenant_id for claim in self._flying.values()]
+        room = WORKERS - len(busy)
+        return await self.sender.run(partial(outbox.claim, room, busy)) if room else []
+
     async def _deliver(self, claim: Claim) -> None:
         try:
-            loop = asyncio.get_running_loop()
-            sent = await loop.run_in_executor(self._threads, deliver, claim)
+            sent = await _in_a_thread(partial(deliver, claim))
             if sent.error:
-                logger.warning("Notice %s to %s: %s", claim.id, claim.target, sent.error)
-            await self.writer.run(partial(outbox.settle, [sent]))
+                where, why = place_in_log(claim), sent.error
+                logger.warning("Notice %s of rule %d, %s: %s", claim.id, claim.rule_id, where, why)
+            with _logged("What became of a notice could not be noted."):
+                await self.sender.run(partial(outbox.settle, [sent]))
         finally:
-            self._flying.discard(asyncio.current_task())
+            self._flying.pop(cast("asyncio.Task[None]", asyncio.current_task()), None)
             self._woken.set()
+
+
+@contextlib.contextmanager
+def _logged(what: str) -> Iterator[None]:
+    """Log an error of the database, other than that it is ill, which the writer waits out."""
+    try:
+        yield
+    except Error:
+        logger.exception("%s", what)
+
+
+def _in_a_thread(work: Callable[[], Sent]) -> asyncio.Future[Sent]:
+    """What `work`, which raises nothing, returns. A process that ends does not wait for it."""
+    promise: Future[Sent] = Future()
+
+    def keep() -> None:
+        if promise.set_running_or_notify_cancel():
+            promise.set_result(work())
+
+    threading.Thread(target=keep, daemon=True, name="notice").start()
+    return asyncio.wrap_future(promise)
 
 
 async def _until(event: asyncio.Event, seconds: float) -> None:

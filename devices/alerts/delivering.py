@@ -4,6 +4,7 @@ import logging
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.urls import reverse
@@ -18,6 +19,7 @@ logger = logging.getLogger(__name__)
 
 WORKERS = 8
 """So many are sent at once."""
+ERROR_LENGTH = 300
 
 
 def deliver(claim: Claim) -> Sent:
@@ -28,13 +30,25 @@ def deliver(claim: Claim) -> Sent:
         else:
             webhook.post(claim.target, str(claim.id), message_of(claim), claim.secrets)
     except NotDelivered as error:
-        return Sent(claim, str(error), error.is_final)
+        return Sent(claim, in_a_line(str(error)), error.is_final)
     except Refused as error:
-        return Sent(claim, str(error))
+        return Sent(claim, in_a_line(str(error)))
     except Exception as error:
         logger.exception("Notice %s could not be sent.", claim.id)
         return Sent(claim, f"It could not be sent: {type(error).__name__}")
     return Sent(claim)
+
+
+def place_in_log(claim: Claim) -> str:
+    """Where it goes, without what may be a secret: a webhook's path, a person's name."""
+    if claim.channel == AlertChannel.EMAIL:
+        return f"e-mail to {claim.target.rpartition('@')[2]}"
+    return f"webhook at {urlsplit(claim.target).hostname}"
+
+
+def in_a_line(error: str) -> str:
+    """What a row and a log can have of an error, whatever the other end put into it."""
+    return "".join(each if each.isprintable() else " " for each in error)[:ERROR_LENGTH]
 
 
 def deliver_all(claims: Sequence[Claim]) -> list[Sent]:

@@ -15,14 +15,25 @@ FIRST_PAUSE, LONGEST_PAUSE = 60, 3600
 GIVEN_UP_AFTER = timedelta(hours=24)
 KEPT = timedelta(days=90)
 
-# By the index of those that are due; of several who ask at once each gets others.
+# By the index of those that are due; of several who ask at once each gets others. A tenant whose
+# receivers are slow has no more of those who send than this many.
+MOST_OF_TENANT = 2
 CLAIM = """
 UPDATE devices_alertnotice
 SET next_at = statement_timestamp() + %(lease)s * interval '1 second', attempts = attempts + 1
 WHERE id = ANY(ARRAY(
     SELECT id FROM devices_alertnotice
     WHERE delivered_at IS NULL AND failed_at IS NULL AND next_at <= statement_timestamp()
-    ORDER BY next_at LIMIT %(limit)s
+      AND id = ANY(ARRAY(
+        SELECT id FROM (
+            SELECT notice.id, next_at, tenant_id,
+                row_number() OVER (PARTITION BY tenant_id ORDER BY next_at) AS place
+            FROM devices_alertnotice AS notice JOIN devices_alertrule AS rule ON rule.id = rule_id
+            WHERE delivered_at IS NULL AND failed_at IS NULL AND next_at <= statement_timestamp()
+        ) AS due
+        WHERE place + cardinality(array_positions(%(busy)s::bigint[], tenant_id)) <= %(most)s
+        ORDER BY place, next_at LIMIT %(limit)s
+    ))
     FOR UPDATE SKIP LOCKED
 ))
 RETURNING id
@@ -59,6 +70,7 @@ class Claim(NamedTuple):
     target: str
     at: datetime
     rule_id: int
+    tenant_id: int
     content: dict[str, Any]
     secrets: tuple[str, ...]
 
@@ -72,10 +84,15 @@ class Sent(NamedTuple):
 
 
 @transaction.atomic
-def claim(limit: int) -> list[Claim]:
-    """Notices that are due, for nobody else to send before the lease is over."""
+def claim(limit: int, busy: Collection[int] = ()) -> list[Claim]:
+    """Notices that are due, for nobody else to send before the lease is over.
+
+    `busy` has the tenant of each one that is in hand.
+    """
+    of: dict[str, Any] = {"limit": limit, "lease": LEASE_SECONDS}
+    of |= {"busy": list(busy), "most": MOST_OF_TENANT}
     with connection.cursor() as cursor:
-        cursor.execute(CLAIM, {"limit": limit, "lease": LEASE_SECONDS})
+        cursor.execute(CLAIM, of)
         claimed = [notice for (notice,) in cursor.fetchall()]
     return _read(claimed)
 
@@ -155,6 +172,7 @@ def _read(ids: Collection[UUID]) -> list[Claim]:
             notice.target,
             notice.at,
             notice.rule_id,
+            notice.rule.tenant_id,
             notice.content,
             tuple(notice.rule.signing_secrets()),
         )

@@ -1,38 +1,56 @@
 """Finds the devices that are silent or offline for longer than a rule allows, and those that are
-back: a round for all rules at once.
+back, rule by rule: what one costs holds up no other.
 
-A round is one transaction, which raises alerts, clears others, and adds what is to be told of that.
+A look at a rule is one transaction, which raises alerts, clears others, and adds what is to be told
+of that.
 """
 
+import logging
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
+from django.db.models import Exists, OuterRef, Q
 
-from devices.models import AlertNoticeKind
+from devices.daemon.faults import Fault, fault_of
+from devices.models import Alert, AlertNoticeKind, AlertRule
 
-DEAF_SECONDS = 120
-"""An ingestor that was not heard of for this long is not there; nor is a watch."""
+logger = logging.getLogger(__name__)
+
+DEAF_SECONDS = 40
+"""An ingestor that was not heard of for this long is not there; nor is a watch. It is less than the
+shortest rule allows, and more than a few beats, or two looks of the watch, take."""
+STALLED_SECONDS = 60
+"""An ingestor of which the work waits for this long does not hear what devices say now."""
+MOST = 10_000
+"""So many alerts are raised, or cleared, by one look at a rule; the rest by the next ones."""
+RULE_TIMEOUT = "SET LOCAL statement_timeout = '5s'"
 SHOWN = 50
 """So many devices are named in one notice; of the others it has the number."""
 
-# Whoever changes a rule waits for a round, and a round of another dispatcher is left out.
-LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('alerts', 0))"
-TRY_LOCK = "SELECT pg_try_advisory_xact_lock(hashtextextended('alerts', 0))"
+# Whoever changes the rule waits for a look at it, and a second dispatcher leaves it out.
+HOLD = "SELECT id FROM devices_alertrule WHERE id = %s FOR NO KEY UPDATE SKIP LOCKED"
 
 # An ingestor that has no connection to the broker hears nobody either. After a break that was as
-# long, time counts from its end: nobody knows what devices sent meanwhile.
-LOOK = """
+# long, time counts from its end: nobody knows what devices sent meanwhile. Until when all is known
+# that was sent is what the last one of several has taken in; if one is stuck, nobody knows.
+LISTEN = """
+WITH ingestor AS (
+    SELECT max(beat_at) AS last,
+        min(least(started_at, statement_timestamp())) FILTER (WHERE is_there) AS since,
+        min(least(beat_at, waiting_since)) FILTER (WHERE is_there) AS known
+    FROM devices_heartbeat
+    CROSS JOIN LATERAL (SELECT
+        beat_at > statement_timestamp() - %(deaf)s * interval '1 second'
+            AND detail -> 'connected' IS DISTINCT FROM 'false'::jsonb AS is_there
+    ) AS found
+    WHERE kind = 'ingestor'
+)
 INSERT INTO devices_alertwatch AS watch (id, checked_at, listening_since, deaf_since)
 SELECT 1, statement_timestamp(), coalesce(since, statement_timestamp()),
-    CASE WHEN since IS NULL THEN coalesce(last, statement_timestamp()) END
-FROM (
-    SELECT max(beat_at) AS last, min(least(started_at, statement_timestamp())) FILTER (
-        WHERE beat_at > statement_timestamp() - %(deaf)s * interval '1 second'
-          AND detail -> 'connected' IS DISTINCT FROM 'false'::jsonb
-    ) AS since
-    FROM devices_heartbeat WHERE kind = 'ingestor'
-) AS ingestor
+    CASE WHEN since IS NULL OR known < statement_timestamp() - %(stalled)s * interval '1 second'
+        THEN coalesce(known, last, statement_timestamp()) END
+FROM ingestor
 ON CONFLICT (id) DO UPDATE
 SET checked_at = statement_timestamp(),
     listening_since = CASE
@@ -46,7 +64,7 @@ SET checked_at = statement_timestamp(),
         WHEN excluded.deaf_since IS NOT NULL
             THEN coalesce(watch.deaf_since, excluded.deaf_since)
     END
-RETURNING listening_since, deaf_since
+RETURNING listening_since, deaf_since, (SELECT known FROM ingestor)
 """
 
 # The alerts of one moment become one notice for each address of their rule.
@@ -86,8 +104,9 @@ notices AS (
 SELECT count(*) FROM changed
 """
 
-# Optimization: all devices are read once a round. An index by the time of the last reading would be
-# written with every message, and cost more than ten thousand rows every half minute.
+# Optimization: all devices of the tenant are read at each look. An index by the time of the last
+# reading would be written with every message, and cost more than ten thousand rows every half
+# minute.
 RAISE = f"""
 WITH changed AS (
     INSERT INTO devices_alert (rule_id, device_id, tenant_id, condition, since, raised_at, "end")
@@ -101,19 +120,19 @@ WITH changed AS (
         AND device.is_enabled AND device.deleted_at IS NULL
     JOIN devices_devicestate AS state ON state.device_id = device.id
     CROSS JOIN LATERAL (
-        SELECT statement_timestamp() - after_minutes * interval '1 minute' AS edge
+        SELECT %(known)s - after_minutes * interval '1 minute' AS edge
     ) AS allowed
     CROSS JOIN LATERAL (SELECT
         rule.condition <> 'silent' AND session = 'offline'
-            AND since < edge AND %(listening)s < edge AS is_offline,
+            AND greatest(since, counts_since, %(listening)s) < edge AS is_offline,
         rule.condition <> 'offline'
-            AND data_at < edge AND %(listening)s < edge AS is_silent
+            AND data_at < edge AND greatest(counts_since, %(listening)s) < edge AS is_silent
     ) AS found
-    WHERE rule.is_enabled AND (is_offline OR is_silent) AND NOT EXISTS (
+    WHERE rule.id = %(rule)s AND rule.is_enabled AND (is_offline OR is_silent) AND NOT EXISTS (
         SELECT FROM devices_alert AS open
         WHERE open.rule_id = rule.id AND open.device_id = device.id AND open.cleared_at IS NULL
     )
-    ORDER BY rule.id, device.id
+    ORDER BY device.id LIMIT %(most)s
     ON CONFLICT (rule_id, device_id) WHERE cleared_at IS NULL DO NOTHING
     RETURNING rule_id, device_id, condition, since
 ),
@@ -143,16 +162,17 @@ WITH judged AS (
     CROSS JOIN LATERAL (SELECT
         rule.condition <> 'silent' AND (
             session = 'offline' OR session = 'unknown' AND alert.condition = 'offline'
-            AND last_seen_at <= alert.since
+            AND coalesce(last_seen_at <= alert.since, true)
         ) AS is_offline,
         rule.condition <> 'offline'
             AND data_at < statement_timestamp() - after_minutes * interval '1 minute' AS is_silent
     ) AS found
-    WHERE alert.cleared_at IS NULL
+    WHERE alert.rule_id = %(rule)s AND alert.cleared_at IS NULL
 ),
 ended AS (
     UPDATE devices_alert AS alert SET cleared_at = statement_timestamp(), "end" = judged."end"
-    FROM judged WHERE alert.id = judged.id AND judged."end" <> '' AND cleared_at IS NULL
+    FROM (SELECT * FROM judged WHERE "end" <> '' ORDER BY id LIMIT %(most)s) AS judged
+    WHERE alert.id = judged.id AND cleared_at IS NULL
     RETURNING rule_id, device_id, condition, alert.since, alert."end"
 ),
 turned AS (
@@ -168,35 +188,70 @@ changed AS (SELECT rule_id, device_id, condition, since FROM ended WHERE "end" =
 """
 
 
-class Round(NamedTuple):
-    """What a round found: how many alerts it raised, and how many devices are back.
+class Hearing(NamedTuple):
+    """Since when ingestors listen without a break, until when they have taken in all that was sent,
+    and since when they have not, if so: nothing is raised then."""
 
-    Nothing is raised while no ingestor has spoken, `deaf_since` then.
-    """
-
-    raised: int
-    cleared: int
+    listening_since: datetime
+    known_until: datetime | None
     deaf_since: datetime | None
 
 
-@transaction.atomic
-def look() -> Round | None:
-    """A round, unless somebody else is at it."""
+class Found(NamedTuple):
+    """What a look at a rule found: how many alerts it raised, and how many devices are back.
+
+    `is_slow`: it found nothing, as it took too long for as many.
+    """
+
+    raised: int = 0
+    cleared: int = 0
+    is_slow: bool = False
+
+
+def listen() -> Hearing:
+    """Note that somebody watches, and whether that says anything."""
     with connection.cursor() as cursor:
-        cursor.execute(TRY_LOCK)
-        if cursor.fetchone() != (True,):
-            return None
-        cursor.execute(LOOK, {"deaf": DEAF_SECONDS})
-        listening_since, deaf_since = cursor.fetchone()
-        cleared = _changed(cursor, CLEAR, kind=AlertNoticeKind.CLEARED)
-        raised = 0
-        if not deaf_since:
-            kind = AlertNoticeKind.RAISED
-            raised = _changed(cursor, RAISE, kind=kind, listening=listening_since)
-    return Round(raised, cleared, deaf_since)
+        cursor.execute(LISTEN, {"deaf": DEAF_SECONDS, "stalled": STALLED_SECONDS})
+        listening_since, deaf_since, known_until = cursor.fetchone()
+    return Hearing(listening_since, known_until, deaf_since)
 
 
-def _changed(cursor: Any, statement: str, **parameters: Any) -> int:
-    cursor.execute(statement, {"shown": SHOWN, **parameters})
+def rules() -> list[int]:
+    """Those to look at: what a rule raised is cleared even if it is switched off."""
+    raised = Alert.objects.open().filter(rule=OuterRef("pk"))
+    watched = AlertRule.objects.filter(Q(is_enabled=True) | Exists(raised))
+    return list(watched.order_by("pk").values_list("pk", flat=True))
+
+
+def look(rule: int, most: int = MOST) -> Found:
+    """Look at a rule, unless somebody else is at it, for as many alerts of each kind."""
+    hearing = listen()
+    try:
+        return _look(rule, most, hearing)
+    except OperationalError as error:
+        if fault_of(error) is not Fault.SLOW:
+            raise
+        logger.warning("A look at alert rule %d for %d devices takes too long.", rule, most)
+        return Found(is_slow=True)
+
+
+@transaction.atomic
+def _look(rule: int, most: int, hearing: Hearing) -> Found:
+    with connection.cursor() as cursor:
+        cursor.execute(RULE_TIMEOUT)
+        cursor.execute(HOLD, [rule])
+        if not cursor.fetchone():
+            return Found()
+        of = {"shown": SHOWN, "rule": rule, "most": most}
+        cleared = _changed(cursor, CLEAR, {**of, "kind": AlertNoticeKind.CLEARED})
+        if hearing.deaf_since:
+            return Found(0, cleared)
+        listens = {"listening": hearing.listening_since, "known": hearing.known_until}
+        kind = AlertNoticeKind.RAISED
+        return Found(_changed(cursor, RAISE, {**of, **listens, "kind": kind}), cleared)
+
+
+def _changed(cursor: Any, statement: str, parameters: dict[str, Any]) -> int:
+    cursor.execute(statement, parameters)
     (count,) = cursor.fetchone()
     return int(count)

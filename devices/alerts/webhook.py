@@ -28,6 +28,7 @@ PREFIX = "whsec_"
 
 NO_ANSWER = sentence(_("No answer within {seconds} seconds."))
 NOT_REACHED = sentence(_("It cannot be reached: {error}"))
+NOT_HTTP = sentence(_("What answers there does not speak HTTP."))
 REDIRECTED = sentence(
     _("It answered {status}: redirects are not followed. Use the address itself.")
 )
@@ -96,6 +97,9 @@ def _exchange(place: Place, addresses: list[str], body: bytes, headers: dict[str
     except (OSError, http.client.HTTPException) as error:
         if time.monotonic() >= deadline:
             raise NotDelivered(NO_ANSWER.format(seconds=int(SECONDS))) from error
+        if isinstance(error, http.client.HTTPException):
+            # Its text has what the other end said, which may be anything that answers there.
+            raise NotDelivered(NOT_HTTP) from error
         raise NotDelivered(NOT_REACHED.format(error=_brief(error))) from error
 
 
@@ -134,7 +138,9 @@ def _ask(place: Place, raw: socket.socket, body: bytes, headers: dict[str, str])
 
 
 def _cut(last_resort: socket.socket) -> None:
-    last_resort.shutdown(socket.SHUT_RDWR)
+    # It may have ended by itself just now.
+    with contextlib.suppress(OSError):
+        last_resort.shutdown(socket.SHUT_RDWR)
 
 
 def _brief(error: Exception) -> str:

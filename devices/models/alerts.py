@@ -1,6 +1,7 @@
 """Who is told, and of what, when devices are silent or offline for too long."""
 
 import uuid
+from typing import Any
 
 from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import ValidationError
@@ -15,6 +16,7 @@ from devices.models.devices import Device, DeviceType
 
 LONGEST_MINUTES = 366 * 24 * 60
 MOST_EMAILS = 10
+MOST_RULES = 50
 URL_LENGTH = 500
 SECRET_LENGTH = 64
 
@@ -137,7 +139,16 @@ class AlertRule(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        # To mail servers it is one address, however it is spelled.
+        self.emails = list({email.lower(): email for email in reversed(self.emails)}.values())[::-1]
+        super().save(*args, **kwargs)
+
     def clean(self) -> None:
+        others = AlertRule.objects.filter(tenant=self.tenant_id).exclude(pk=self.pk)
+        if self.tenant_id and not self.pk and others.count() >= MOST_RULES:
+            text = _("A tenant has at most {count} rules. Change or delete another one.")
+            raise ValidationError(text.format(count=MOST_RULES))
         usable = DeviceType.objects.usable_by(self.tenant_id)
         if self.type_id and not usable.filter(pk=self.type_id).exists():
             raise ValidationError(
@@ -225,6 +236,14 @@ class Alert(models.Model):
                 F("id").desc(),
                 name="alert_open_first",
             ),
+            # GET /alerts.
+            models.Index(fields=["tenant", "-id"], name="alert_newest_first"),
+            # What `maintain` deletes.
+            models.Index(
+                fields=["cleared_at"],
+                name="alert_outlived",
+                condition=Q(cleared_at__isnull=False),
+            ),
             # The alerts of a rule, the newest first, and all of them when it is deleted.
             models.Index(fields=["rule", "-raised_at"], name="alert_by_rule"),
         ]
@@ -293,6 +312,8 @@ class AlertNotice(models.Model):
                 name="alert_notice_due",
                 condition=Q(delivered_at__isnull=True, failed_at__isnull=True),
             ),
+            # What `maintain` deletes.
+            models.Index(fields=["at"], name="alert_notice_outlived"),
         ]
 
     def __str__(self) -> str:

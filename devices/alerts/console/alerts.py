@@ -123,6 +123,7 @@ class AlertAdmin(ReadOnlyAdmin):
     def get_object(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         alert: Any = super().get_object(request, *args, **kwargs)
         alert.links_rule = request.user.has_perm("devices.view_alertrule")
+        alert.shows_addresses = request.user.has_perm("devices.change_alertrule")
         return alert
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Alert]:
@@ -173,12 +174,11 @@ class AlertAdmin(ReadOnlyAdmin):
         return f"{when(alert.cleared_at)}: {alert.get_end_display()}" if alert.cleared_at else None
 
     @display(description=_("notices"))
-    def notices(self, alert: Alert) -> SafeString:
+    def notices(self, alert: Any) -> SafeString:
         moments = [Q(kind=AlertNoticeKind.RAISED, at=alert.raised_at)]
         if alert.cleared_at:
             moments.append(Q(kind=AlertNoticeKind.CLEARED, at=alert.cleared_at))
         wanted = moments[0] | moments[-1]
         found = once(alert, "told_all", AlertNotice.objects.filter(wanted, rule=alert.rule_id))
-        return render_to_string(
-            "admin/devices/alert/notices.html", {"rows": rows_of(found[:NOTICES_SHOWN])}
-        )
+        rows = rows_of(found[:NOTICES_SHOWN], whole=alert.shows_addresses)
+        return render_to_string("admin/devices/alert/notices.html", {"rows": rows})

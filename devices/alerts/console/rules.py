@@ -4,6 +4,7 @@ from typing import Any
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
+from django.db import transaction
 from django.db.models import Count, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.forms import ModelForm
@@ -25,6 +26,7 @@ from accounts.words import in_language
 from devices.alerts import rules
 from devices.alerts.console.forms import AlertRuleForm
 from devices.alerts.console.shown import obstacle, obstacle_of, rows_of
+from devices.alerts.rules import TooManyTests
 from devices.commands.console.shown import link, once, page_of
 from devices.console.tenants import OwnTenantAdmin
 from devices.models import Alert, AlertRule
@@ -76,6 +78,17 @@ class AlertRuleAdmin(OwnTenantAdmin):
         shown = super().get_queryset(request)
         return shown.annotate(open_count=Coalesce(Subquery(counted), 0))
 
+    def get_list_display(self, request: HttpRequest) -> Any:
+        shown = [*super().get_list_display(request)]
+        hidden = [] if self.has_change_permission(request) else ["told"]
+        return [name for name in shown if name not in hidden]
+
+    def get_fieldsets(self, request: HttpRequest, obj: AlertRule | None = None) -> Any:
+        terms, addresses, *others = super().get_fieldsets(request, obj)
+        # An address may be a secret: who knows a chat's webhook writes there.
+        may_see = [addresses] if obj is None or self.has_change_permission(request, obj) else []
+        return [terms, *may_see, *others]
+
     def get_readonly_fields(self, request: HttpRequest, obj: AlertRule | None = None) -> list[str]:
         return ["tenant", "notices"] if obj else []
 
@@ -87,6 +100,7 @@ class AlertRuleAdmin(OwnTenantAdmin):
     def get_object(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         rule: Any = super().get_object(request, *args, **kwargs)
         rule.obstacle = obstacle_of(rule)
+        rule.shows_addresses = self.has_change_permission(request)
         return rule
 
     def save_model(self, request: HttpRequest, obj: Any, form: ModelForm, change: bool) -> None:
@@ -119,15 +133,20 @@ class AlertRuleAdmin(OwnTenantAdmin):
             return redirect(page_of(rule))
         secret = ""
         if request.method == "POST":
-            secret = rules.renew_secret(rule)
-            self.log_change(request, rule, [{"changed": {"fields": ["webhook_secret"]}}])
+            with transaction.atomic():
+                secret = rules.renew_secret(rule)
+                self.log_change(request, rule, [{"changed": {"fields": ["webhook_secret"]}}])
         return self._secret_shown(request, rule, secret)
 
     @method_decorator(require_POST)
     def test_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Sends a test to each address, and says what became of it: what is the same, once."""
         rule = self._changeable(request, object_id)
-        sent = rules.test(rule)
+        try:
+            sent = rules.test(rule)
+        except TooManyTests as refusal:
+            messages.error(request, str(refusal))
+            return redirect(page_of(rule))
         targets: dict[str, list[str]] = {}
         for each in sent:
             targets.setdefault(each.error, []).append(each.claim.target)
@@ -185,6 +204,7 @@ class AlertRuleAdmin(OwnTenantAdmin):
         )
 
     @display(description=_("newest notices"))
-    def notices(self, rule: AlertRule) -> SafeString:
+    def notices(self, rule: Any) -> SafeString:
         newest = once(rule, "newest_notices", rule.notices.all()[:NOTICES_SHOWN])
-        return render_to_string("admin/devices/alert/notices.html", {"rows": rows_of(newest)})
+        rows = rows_of(newest, whole=rule.shows_addresses)
+        return render_to_string("admin/devices/alert/notices.html", {"rows": rows})

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.utils import timezone
@@ -24,8 +25,8 @@ NOBODY_WATCHES = _(
 )
 NEVER_WATCHED = _("Nobody watches yet: start “manage.py run_dispatcher”.")
 DEAF = _(
-    "No ingestor that is connected to the broker was heard of since {at} UTC. That devices are "
-    "silent proves nothing now, so no alert is raised."
+    "No ingestor that is connected to the broker, and keeps up, was heard of since {at} UTC. That "
+    "devices are silent proves nothing now, so no alert is raised."
 )
 
 
@@ -69,11 +70,20 @@ def outcome_label(notice: AlertNotice) -> SafeString:
     return coloured(gettext("Waiting"), "warning" if notice.error else "info")
 
 
-def rows_of(notices: Iterable[AlertNotice]) -> list[dict[str, Any]]:
-    """Notices as the template notices.html shows them."""
+def _place_of(notice: AlertNotice) -> str:
+    if notice.channel == AlertChannel.EMAIL:
+        return f"…@{notice.target.rpartition('@')[2]}"
+    parts = urlsplit(notice.target)
+    return f"{parts.scheme}://{parts.hostname}/…"
+
+
+def rows_of(notices: Iterable[AlertNotice], *, whole: bool) -> list[dict[str, Any]]:
+    """Notices as the template notices.html shows them. Not `whole`: the addresses without what may
+    be a secret, as the path of a webhook often is."""
     return [
         {
             "notice": notice,
+            "target": notice.target if whole else _place_of(notice),
             "outcome": outcome_label(notice),
             "at": moment(notice.at),
             "ended": moment(at) if (at := notice.delivered_at or notice.failed_at) else "",

@@ -45,7 +45,7 @@ class Command(BaseCommand):
 
 async def dispatch(*, drain: bool) -> None:
     """Put the dispatcher together as configured and run it to its end."""
-    writers = [Writer(), Writer(), Writer()]
+    writers = [Writer(), Writer(), Writer(), Writer()]
     service = services.dispatcher()
     client_id = f"{service.client_id}-{secrets.token_hex(4)}"
     session = Session(
@@ -62,7 +62,7 @@ async def dispatch(*, drain: bool) -> None:
         client_id,
         with_properties=not settings.MQTT_EMBEDDED,
         carrier=Carrier(tell, writers[1]) if tell else None,
-        alarm=Alarm(writers[2]),
+        alarm=Alarm(writers[2], writers[3]),
     )
     stop_on_signals(dispatcher.stop)
     try:

@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+import devices.models.alerts as models
 from devices.alerts.console import section
 from devices.models import Alert, AlertNotice, AlertRule, AlertWatch, DeviceType
 from tests import cast as people
@@ -91,6 +92,9 @@ def test_a_test_is_sent_at_once_and_says_what_came_of_it(cast, settings):
     settings.EMAIL = {"EMAIL_HOST": "mail.example.com"}
     AlertRule.objects.update(webhook_url="")
     console.post(f"{RULES}{mine.pk}/test/")
+    assert "A test was sent a moment ago." in console.get(page_of_rule).content.decode()
+    AlertNotice.objects.update(at=ago(2))
+    console.post(f"{RULES}{mine.pk}/test/")
     assert "night@t0.example: delivered." in console.get(page_of_rule).content.decode()
 
 
@@ -128,6 +132,24 @@ def test_open_alerts_come_first_and_say_who_was_told(cast):
     one = page(cast.viewer, f"{ALERTS}{Alert.objects.open().get().pk}/change/")
     assert "It answered 500." in one
     assert "dev-01" not in page(cast.stranger, ALERTS)
+
+
+def test_who_may_not_change_a_rule_sees_no_secret_of_an_address(cast):
+    state(cast.device, data_at=11)
+    mine = rule(cast.t0, webhook_url="https://hooks.example.com/services/secret")
+    look()
+    for address in (f"{ALERTS}{mine.alerts.get().pk}/change/", f"{RULES}{mine.pk}/change/"):
+        shown = page(cast.operator, address)
+        assert "https://hooks.example.com/…" in shown
+        assert "services/secret" not in shown
+        assert "services/secret" in page(cast.admin, address)
+
+
+def test_a_tenant_has_so_many_rules(cast, monkeypatch):
+    monkeypatch.setattr(models, "MOST_RULES", 1)
+    rule(cast.t0)
+    answer = people.console(cast.admin).post(f"{RULES}add/", FORM)
+    assert "at most 1 rules" in answer.content.decode()
 
 
 def test_the_lists_cost_the_same_however_many_there_are(cast):

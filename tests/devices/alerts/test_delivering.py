@@ -8,15 +8,14 @@ from types import SimpleNamespace
 
 import pytest
 from django.core import mail
-from django.db import close_old_connections
+from django.db import ProgrammingError, close_old_connections
 from django.utils import timezone
 from standardwebhooks import Webhook
 
-from devices.alerts import outbox, rules, webhook
-from devices.alerts.alarm import Alarm
-from devices.alerts.delivering import deliver
+from devices.alerts import alarm, outbox, rules, webhook
+from devices.alerts.delivering import deliver, in_a_line, place_in_log
 from devices.daemon.writer import Writer
-from devices.models import AlertNotice
+from devices.models import AlertNotice, AlertRule
 from tests import cast as people
 from tests.devices.alerts import servers
 from tests.devices.alerts.fleet import SECRET, ago, listening, look, rule, state
@@ -43,6 +42,10 @@ def send() -> list[str]:
     sent = [deliver(claim) for claim in outbox.claim(10)]
     outbox.settle(sent)
     return [each.error for each in sent]
+
+
+def ill(error: Exception) -> None:
+    raise error
 
 
 def due_again() -> None:
@@ -149,6 +152,68 @@ def test_a_server_that_speaks_slowly_is_cut_off(cast, monkeypatch):
     assert time.monotonic() - began < 2
 
 
+def test_nothing_of_what_else_answers_there_is_kept(cast):
+    def banner(handler):
+        handler.wfile.write(b"220 inside.example \x00\x1b[31m\r\n\r\n")
+
+    with servers.web(banner) as server:
+        mine = notice(cast, webhook_url=server.url)
+        assert send() == ["What answers there does not speak HTTP."]
+    mine.refresh_from_db()
+    assert mine.error
+
+
+def test_an_error_is_one_line_that_rows_and_logs_can_have():
+    assert in_a_line("a\x00b\x1b[31m\nc\ud800" + "d" * 500) == ("a b [31m c " + "d" * 289)
+
+
+def test_a_log_has_no_secret_of_an_address(cast):
+    notice(cast, webhook_url="https://hooks.example.com/services/secret")
+    (claim,) = outbox.claim(1)
+    assert place_in_log(claim) == "webhook at hooks.example.com"
+
+
+def test_no_tenant_has_all_hands(cast):
+    addresses = [f"{n}@t0.example" for n in range(5)]
+    notice_of = {"emails": addresses}
+    state(cast.device, session="online", data_at=11)
+    state(cast.foreign, session="online", data_at=11)
+    rule(cast.t0, **notice_of)
+    look()
+    rule(cast.other, **notice_of)
+    look()
+    claims = outbox.claim(8)
+    assert sorted(each.tenant_id for each in claims) == sorted([cast.t0.pk, cast.other.pk] * 2)
+    assert outbox.claim(8, [cast.t0.pk, cast.t0.pk, cast.other.pk])[0].tenant_id == cast.other.pk
+
+
+def test_an_address_that_is_there_twice_gets_one(cast):
+    mine = rule(cast.t0, emails=["Night@t0.example", "night@t0.example", "day@t0.example"])
+    assert mine.emails == ["Night@t0.example", "day@t0.example"]
+
+
+def test_who_saves_a_rule_puts_back_nothing_that_changed_meanwhile(cast):
+    mine = rule(cast.t0, webhook_url="https://hooks.example.com/")
+    read_before = AlertRule.objects.get(pk=mine.pk)
+    secret = rules.renew_secret(mine)
+    read_before.name = "Fans"
+    rules.save(read_before, ["name"])
+    mine.refresh_from_db()
+    assert (mine.name, mine.webhook_secret) == ("Fans", secret)
+
+
+def test_tests_are_few(cast, monkeypatch):
+    mine, other = rule(cast.t0), rule(cast.t0)
+    rules.test(mine)
+    with pytest.raises(rules.TooManyTests, match="a moment ago"):
+        rules.test(mine)
+    monkeypatch.setattr(rules, "TESTS_A_DAY", 1)
+    with pytest.raises(rules.TooManyTests, match="within a day"):
+        rules.test(other)
+    AlertNotice.objects.update(at=ago(25 * 60))
+    assert len(rules.test(other)) == 1
+
+
 def test_a_certificate_has_to_be_the_hosts(cast):
     with servers.web(servers.status(200)) as server:
         notice(cast, webhook_url=server.url.replace("http:", "https:"))
@@ -230,24 +295,32 @@ def test_a_new_address_gets_what_waits_and_a_former_one_does_not(cast):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_the_alarm_watches_and_sends_until_it_is_told_to_stop(transactional_db, settings):
+def test_of_two_alarms_each_notice_is_sent_by_one(transactional_db, settings, monkeypatch):
     settings.WEBHOOK_ALLOW_PRIVATE = settings.DEBUG = True
     cast = people.cast()
     listening()
     state(cast.device, session="online", data_at=11)
-    writer = Writer()
+    writers = [Writer() for _ in range(4)]
+    # What goes wrong once ends nothing.
+    claim, faults = outbox.claim, [ProgrammingError()]
+    monkeypatch.setattr(outbox, "claim", lambda *of: ill(faults.pop()) if faults else claim(*of))
+    monkeypatch.setattr(alarm, "LOOK_SECONDS", 0.1)
 
-    async def work(mine) -> None:
-        alarm = Alarm(writer)
-        running = asyncio.create_task(alarm.run())
+    async def work() -> None:
+        alarms = [alarm.Alarm(*writers[:2]), alarm.Alarm(*writers[2:])]
+        running = [asyncio.create_task(each.run()) for each in alarms]
         await asyncio.to_thread(server.asked.wait, 10)
-        alarm.stop()
-        await asyncio.wait_for(running, 5)
+        for each in alarms:
+            each.stop()
+        await asyncio.wait_for(asyncio.gather(*running), 5)
 
     with servers.web(servers.status(200)) as server:
         mine = rule(cast.t0, emails=[], webhook_url=server.url)
-        asyncio.run(asyncio.wait_for(work(mine), 20))
-    writer.close()
+        asyncio.run(asyncio.wait_for(work(), 20))
+    for each in writers:
+        each.close()
     close_old_connections()
-    assert json.loads(server.requests[0][2])["type"] == "alert.raised"
+    assert [json.loads(body)["type"] for _, _, body in server.requests] == ["alert.raised"]
+    assert not faults
+    assert mine.alerts.count() == 1
     assert mine.notices.get().delivered_at

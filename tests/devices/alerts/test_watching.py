@@ -4,12 +4,21 @@ import json
 from datetime import timedelta
 
 import pytest
-from django.db import connection, transaction
+from django.db import connection
 
 from devices.alerts import watching
-from devices.models import Alert, AlertNotice, AlertRule, AlertWatch, Device, DeviceType
+from devices.models import (
+    Alert,
+    AlertNotice,
+    AlertRule,
+    AlertWatch,
+    Device,
+    DeviceState,
+    DeviceType,
+    Heartbeat,
+)
 from tests import cast as people
-from tests.devices.alerts.fleet import ago, listening, look, rule, state
+from tests.devices.alerts.fleet import ago, listening, look, rule, state, unchanged
 
 SILENT = {"session": "online", "since": 500, "data_at": 11}
 OFFLINE = {"session": "offline", "since": 11, "last_seen_at": 11, "data_at": 1}
@@ -110,6 +119,7 @@ def test_who_is_not_of_the_rule_any_more_is_cleared_without_a_word(cast, gone):
     kind = DeviceType.objects.create(name="Pump", tenant=cast.t0)
     devices = Device.objects.filter(pk=cast.device.pk)
     devices.update(type=kind)
+    unchanged()
     state(cast.device, **SILENT)
     mine = rule(cast.t0, type=kind)
     look()
@@ -134,6 +144,7 @@ def test_a_rule_is_about_its_tenant_and_its_type(cast):
     for device in (cast.device, cast.foreign):
         state(device, **SILENT)
     Device.objects.update(type=kind)
+    unchanged()
     rules = [rule(cast.t0), rule(cast.t0, type=kind), rule(cast.other, type=kind)]
     other = rule(cast.t0, type=DeviceType.objects.create(name="Valve"))
     off = rule(cast.t0, is_enabled=False)
@@ -144,7 +155,7 @@ def test_a_rule_is_about_its_tenant_and_its_type(cast):
 
 
 @pytest.mark.parametrize(
-    "deaf", [{"beat": 3}, {"connected": False}, None], ids=["old", "no broker", "none"]
+    "deaf", [{"beat": 0.8}, {"connected": False}, None], ids=["old", "no broker", "none"]
 )
 def test_while_no_ingestor_listens_nothing_is_raised(cast, deaf):
     state(cast.device, **BOTH)
@@ -153,7 +164,8 @@ def test_while_no_ingestor_listens_nothing_is_raised(cast, deaf):
         type(cast.device)._meta.apps.get_model("devices.Heartbeat").objects.all().delete()
     else:
         listening(**deaf)
-    assert look().deaf_since
+    look()
+    assert watching.listen().deaf_since
     assert not mine.alerts.exists()
     # Nor right after it: what devices sent meanwhile is not known yet.
     listening()
@@ -170,6 +182,45 @@ def test_a_break_of_a_few_seconds_changes_nothing(cast):
     assert look().raised == 1
 
 
+def test_what_an_ingestor_has_not_taken_in_yet_is_not_held_against_a_device(cast):
+    state(cast.device, session="online", data_at=10.3)
+    mine = rule(cast.t0)
+    ingestors = Heartbeat.objects
+    ingestors.update(waiting_since=ago(0.5))
+    assert look().raised == 0
+    # As one of two is stuck nobody knows of whom it keeps the readings.
+    ingestors.update(waiting_since=ago(20))
+    ingestors.create(name="b", kind="ingestor", started_at=ago(99), beat_at=ago(0))
+    assert look().raised == 0
+    assert watching.listen().deaf_since < ago(19)
+    # Once it has caught up, time counts anew.
+    ingestors.update(waiting_since=None)
+    assert look().raised == 0
+    AlertWatch.objects.update(listening_since=ago(10.1))
+    assert look().raised == 1
+    assert mine.notices.count() == 1
+
+
+def test_a_device_that_is_enabled_again_has_the_minutes_of_the_rule_to_speak(cast):
+    state(cast.device, **BOTH)
+    cast.device.is_enabled = False
+    cast.device.save()
+    rule(cast.t0)
+    cast.device.is_enabled = True
+    cast.device.save()
+    assert look().raised == 0
+    unchanged(10.1)
+    assert look().raised == 1
+
+
+def test_that_a_session_is_forgotten_is_no_all_clear_for_one_that_was_never_heard(cast):
+    state(cast.device, session="offline", since=11)
+    rule(cast.t0, "offline")
+    look()
+    state(cast.device, session="unknown", since=0)
+    assert look().cleared == 0
+
+
 def test_after_a_break_of_the_watch_itself_time_counts_anew(cast):
     state(cast.device, **BOTH)
     rule(cast.t0)
@@ -177,14 +228,38 @@ def test_after_a_break_of_the_watch_itself_time_counts_anew(cast):
     assert look().raised == 0
 
 
-def test_of_two_who_watch_at_once_one_leaves_it_to_the_other(cast):
-    with transaction.atomic(), connection.copy().cursor() as other:
+@pytest.mark.django_db(transaction=True)
+def test_of_two_who_look_at_a_rule_one_leaves_it_to_the_other(cast):
+    state(cast.device, **SILENT)
+    mine = rule(cast.t0)
+    with connection.copy().cursor() as other:
         other.execute("BEGIN")
-        other.execute(watching.LOCK)
-        assert watching.look() is None
+        other.execute(watching.HOLD, [mine.pk])
+        assert look().raised == 0
         other.execute("ROLLBACK")
         other.connection.close()
-    assert watching.look() is not None
+    assert look().raised == 1
+
+
+def test_a_rule_raises_so_many_at_once_and_the_rest_later(cast):
+    for number in range(5):
+        people.device(f"pump-{number}", cast.t0, data_at=ago(11))
+    mine = rule(cast.t0)
+    assert [watching.look(mine.pk, 3).raised for _ in range(3)] == [3, 2, 0]
+    assert [notice.content["count"] for notice in mine.notices.order_by("at")] == [3, 2]
+    DeviceState.objects.update(data_at=ago(0))
+    assert [watching.look(mine.pk, 4).cleared for _ in range(3)] == [4, 1, 0]
+
+
+def test_a_rule_that_takes_too_long_is_left_out(cast, monkeypatch):
+    state(cast.device, **SILENT)
+    slow, mine = rule(cast.t0), rule(cast.other)
+    state(cast.foreign, **SILENT)
+    monkeypatch.setattr(watching, "RULE_TIMEOUT", "SET LOCAL statement_timeout = '50ms'")
+    monkeypatch.setattr(watching, "CLEAR", "SELECT pg_sleep(1), %(rule)s")
+    assert watching.look(slow.pk).is_slow
+    monkeypatch.undo()
+    assert watching.look(mine.pk).raised == 1
 
 
 def test_a_round_makes_one_notice_for_each_address_with_the_first_fifty(cast):
