@@ -83,7 +83,7 @@ class AlertRuleAdmin(OwnTenantAdmin):
         hidden = [] if self.has_change_permission(request) else ["told"]
         return [name for name in shown if name not in hidden]
 
-    def get_fieldsets(self, request: HttpRequest, obj: AlertRule | None = None) -> Any:
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         terms, addresses, *others = super().get_fieldsets(request, obj)
         # An address may be a secret: who knows a chat's webhook writes there.
         may_see = [addresses] if obj is None or self.has_change_permission(request, obj) else []

@@ -65,6 +65,15 @@ def test_a_process_says_that_it_lives_and_what_waits():
     assert Heartbeat.objects.count() == 1
 
 
+def test_one_that_begins_anew_under_its_name_says_since_when():
+    async def scenario(heart, hand):
+        await row_with(hand, started_at=heart._started_at)
+
+    live(scenario)
+    live(scenario)
+    assert Heartbeat.objects.count() == 1
+
+
 def test_two_processes_of_one_client_id_have_a_row_each(monkeypatch):
     hand = Writer()
     names = {Heart(ProcessKind.DISPATCHER, "c", hand, Sign).name}
