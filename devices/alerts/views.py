@@ -3,7 +3,7 @@
 from typing import Any
 
 from django_filters import rest_framework as filters
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_serializer
 from rest_framework import serializers
 from rest_framework.mixins import ListModelMixin
 from rest_framework.request import Request
@@ -14,7 +14,19 @@ from accounts.filters import StrictBooleanFilter
 from accounts.rest import person
 from devices.models import Alert, AlertQuerySet, Device
 
+EXAMPLE = {
+    "id": 12,
+    "device_uid": "dev-03",
+    "rule": "Halls",
+    "condition": "silent",
+    "since": "2026-01-14T11:30:00Z",
+    "raised_at": "2026-01-14T11:45:10Z",
+    "cleared_at": None,
+    "end": "",
+}
 
+
+@extend_schema_serializer(examples=[OpenApiExample("It is silent still", EXAMPLE)])
 class AlertSerializer(serializers.ModelSerializer):
     """A device that is, or was, silent or offline for longer than a rule allows."""
 

@@ -16,7 +16,7 @@ from accounts import logins
 from accounts.models import Role, Tenant, User
 from accounts.roles import LEAST_ROLE, allows
 from devices.commands.replies import Reply, record
-from devices.models import Command, Device
+from devices.models import Alert, AlertRule, Command, Device
 from iotplatform.demo import make_users
 from telemetry import partitions
 from telemetry.models import RejectedMessage, Telemetry
@@ -32,7 +32,7 @@ from tests.iotplatform.test_docker_guide import documents
 FILE = ROOT / "docs" / "api.md"
 PAGE = FILE.read_text()
 STARTED = datetime.now(UTC)
-FOR_OTHERS = ("/", "/docs", "/internal/mqtt/auth", "/internal/mqtt/acl")
+FOR_OTHERS = ("/", "/docs", "/favicon.ico", "/internal/mqtt/auth", "/internal/mqtt/acl")
 """Of which the page says nothing: for browsers, and for a broker."""
 ACTIONS = ("view", "add", "change", "delete")
 VALUES = {"temperature": 61.5, "humidity": 40.2}
@@ -54,6 +54,17 @@ def fill() -> None:
     obey(Device.objects.get(device_uid="dev-02"))
     reject(t0, 1, b'{"temperature": NaN}', "not_finite", "NaN is not JSON.")
     reject(t0, 2, b'{"msg_id": "boot2:7", "temperature": 60}', "device_disabled", "")
+    alarm(Device.objects.get(device_uid="dev-03"))
+
+
+def alarm(device: Device) -> None:
+    """An alert, raised a quarter of an hour after its silence began at NOON."""
+    rule = AlertRule.objects.create(tenant=device.tenant, name="Halls")
+    raised = NOON + timedelta(minutes=15)
+    Alert.objects.create(
+        rule=rule, device=device, tenant=device.tenant, condition="silent", since=NOON,
+        raised_at=raised,
+    )  # fmt: skip
 
 
 def store_readings(device: Device) -> None:
