@@ -165,9 +165,11 @@ class Platform:
     @contextlib.contextmanager
     def frozen_transaction(self) -> Iterator[None]:
         """While the block lasts the server does nothing for the one who has a transaction open."""
-        query = (
-            "SELECT pid FROM pg_stat_activity WHERE datname = %s AND state = 'idle in transaction'"
-        )
+        # Others are open for a moment.
+        query = """
+            SELECT pid FROM pg_stat_activity
+            WHERE datname = %s AND state = 'idle in transaction' ORDER BY state_change LIMIT 1
+        """
         with self.server.connect() as connection:
             ((pid,),) = connection.execute(query, [self.database]).fetchall()
         os.kill(pid, signal.SIGSTOP)

@@ -50,8 +50,12 @@ def acks_on_new_connection() -> None:
 
 def receipts_ignored() -> None:
     insert.INSERT = """
-        INSERT INTO telemetry_telemetry (device_id, ts, msg_id, received_at, payload)
-        SELECT device_id, ts, msg_id, received_at, payload FROM incoming
+        WITH stored AS (
+            INSERT INTO telemetry_telemetry (device_id, ts, msg_id, received_at, payload)
+            SELECT device_id, ts, msg_id, received_at, payload FROM incoming
+            RETURNING id
+        )
+        SELECT count(*), min(id), max(id) FROM stored
     """
 
 
