@@ -52,6 +52,8 @@ def save(rule: AlertRule, changed: Collection[str] = ()) -> str:
 def delete(rules: Collection[AlertRule]) -> None:
     """Delete rules with all that they raised."""
     for rule in rules:
+        # What a look raises meanwhile would keep it.
+        _held(rule)
         rule.delete()
 
 
