@@ -123,7 +123,9 @@ def send(order: Order, device: Device, by: User | None, key: str = "", *, name: 
         with conflicts(IN_USE):
             (number,) = _queue(order, [device], by, key=key, name=name)
     # Not before the commit, which dispatchers wait for.
-    return Sent(Command.objects.get(pk=number), is_new=True)
+    # With its device, by which the history names it.
+    sent = Command.objects.select_related("device").get(pk=number)
+    return Sent(sent, is_new=True)
 
 
 def plan(devices: DeviceQuerySet) -> Plan:

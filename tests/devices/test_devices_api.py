@@ -290,4 +290,5 @@ def test_reading_takes_one_statement_and_writing_few(cast):
     # history, and the answer.
     assert statements(app, "patch", DEV_01, {"name": "Roof"}) == 6
     assert statements(app, "post", DEVICES, {"device_uid": "dev-09"}) == 5 + 1  # Own tenant.
-    assert statements(app, "delete", DEV_01) == 7  # Two locks: whose history it is, and gateways.
+    # Two locks: whose history it is, and gateways; who waited for one asks what is left.
+    assert statements(app, "delete", DEV_01) == 9
