@@ -103,7 +103,7 @@ def test_what_a_test_says_of_several_addresses_it_says_once(cast, settings):
     console = people.console(cast.admin)
     console.post(f"{RULES}{mine.pk}/test/")
     shown = console.get(f"{RULES}{mine.pk}/change/").text
-    assert "night@t0.example, day@t0.example: No e-mail server is configured" in shown
+    assert "day@t0.example, night@t0.example: No e-mail server is configured" in shown
 
 
 def test_a_new_secret_is_asked_for_and_shown(cast):
