@@ -162,7 +162,7 @@ def outlived(now: datetime) -> list[tuple[str, Any]]:
 
 
 def _read(ids: Collection[UUID]) -> list[Claim]:
-    notices = AlertNotice.objects.filter(pk__in=ids).select_related("rule").order_by("target")
+    notices = AlertNotice.objects.filter(pk__in=ids).select_related("rule")
     return [
         Claim(
             notice.pk,

@@ -151,7 +151,7 @@ class AlertRuleAdmin(OwnTenantAdmin):
         for each in sent:
             targets.setdefault(each.error, []).append(each.claim.target)
         for fault, those in targets.items():
-            said = {"target": ", ".join(those), "error": in_language(fault)}
+            said = {"target": ", ".join(sorted(those)), "error": in_language(fault)}
             if fault:
                 messages.error(request, str(NOT_DELIVERED).format(**said))
             else:
