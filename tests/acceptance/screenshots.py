@@ -34,7 +34,7 @@ PICTURES = [
     ("home-vi.png", "/admin/", DESKTOP, "light", "vi"),
     ("devices.png", "/admin/devices/device/", DESKTOP, "light", "en"),
     ("device.png", f"{DEVICE}{DAY}", DESKTOP, "light", "en"),
-    ("device-phone.png", f"{DEVICE}{DAY}#chart", PHONE, "dark", "en"),
+    ("device-phone.png", f"{DEVICE}{DAY}", PHONE, "dark", "en"),
     ("rejected.png", "/admin/telemetry/rejectedmessage/", DESKTOP, "light", "en"),
 ]
 

@@ -75,12 +75,12 @@ send(Order("set_interval", {"seconds": 1}), shown, operator)
 send(Order("reboot", {"delay": 1}), shown, operator)
 send(Order("reboot", {}, timedelta(days=7)), Device.objects.get(device_uid="hall-09"), operator)
 # It came within seconds, and is drawn as if it had come in time.
-counted = MessageCount.objects.filter(tenant=tenant, stored__gt=300)
+counted = MessageCount.objects.filter(tenant_id=tenant.pk, stored__gt=300)
 counted.delete()
 MessageCount.objects.bulk_create(
     MessageCount(
         minute=NOW.replace(second=0, microsecond=0) - timedelta(minutes=minutes),
-        tenant=tenant,
+        tenant_id=tenant.pk,
         writer=0,
         stored=260 + round(40 * math.sin(minutes / 25)) + minutes % 7,
         duplicate=0,
