@@ -22,6 +22,7 @@ from devices.models import Heartbeat, ProcessKind
 logger = logging.getLogger(__name__)
 
 BEAT_SECONDS = 10.0
+FIRST_SECONDS = 1.0
 SILENT_AFTER = timedelta(minutes=1)
 """Without a beat for so long, a process is taken for dead or cut off from the database."""
 FORGOTTEN_AFTER = timedelta(days=1)
@@ -53,6 +54,8 @@ class Heart:
         self._started_at = datetime.now(UTC)
 
     async def run(self) -> None:
+        # Where the broker answers at once, the first sign is not yet that it is not reached.
+        await asyncio.sleep(FIRST_SECONDS)
         while True:
             try:
                 await self._writer.run(partial(self._beat, self._sign()))

@@ -18,6 +18,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 @pytest.fixture(autouse=True)
 def _hurry(monkeypatch):
     monkeypatch.setattr(heartbeat, "BEAT_SECONDS", 0.01)
+    monkeypatch.setattr(heartbeat, "FIRST_SECONDS", 0)
     monkeypatch.setattr(heartbeat, "GOODBYE_SECONDS", 0.2)
     monkeypatch.setattr(writer, "pauses", lambda: iter([0.01] * 500))
 
