@@ -103,7 +103,7 @@ def watch_a_value_arrive(page: Page, day: SimpleNamespace) -> None:
 
 def send_a_command(page: Page) -> None:
     """The device answers with the number that it was sent."""
-    page.locator("#commands summary").click()
+    page.locator("#commands summary").first.click()
     page.locator("#commands [name=cmd]").fill("count")
     page.locator("#commands [name=params]").fill('{"n": 4711}')
     page.locator("#commands [type=submit]").click()

@@ -127,7 +127,10 @@ def wait_until(is_so: Any) -> None:
 
 def listeners() -> int:
     """How many connections to the database listen for streams."""
-    query = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'iotplatform-live@%'"
+    query = (
+        "SELECT count(*) FROM pg_stat_activity "
+        "WHERE datname = current_database() AND application_name LIKE 'iotplatform-live@%'"
+    )
     with connection.cursor() as cursor:
         cursor.execute(query)
         return int(cursor.fetchone()[0])

@@ -171,7 +171,7 @@ def test_a_lost_connection_to_the_database_is_a_reset_and_no_end(live, reader):
     with other_connection() as other:
         other.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-            "WHERE application_name LIKE 'iotplatform-live@%'"
+            "WHERE datname = current_database() AND application_name LIKE 'iotplatform-live@%'"
         )
     reader.next("reset")
     say(live.device, 2)
