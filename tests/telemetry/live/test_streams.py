@@ -45,10 +45,9 @@ def test_readings_come_as_the_api_shows_them(live, reader):
 
 
 def test_a_message_that_comes_again_brings_no_reading(live, reader):
-    say(live.device, 1)
-    say(live.device, 1)
-    say(live.device, 1, 2)
-    assert [numbers(reader.next("telemetry")) for _ in range(3)] == [[1], [], [2]]
+    for said, new in (((1,), [1]), ((1,), []), ((1, 2), [2])):
+        say(live.device, *said)
+        assert numbers(reader.next("telemetry")) == new
 
 
 def test_of_two_ingestors_nothing_comes_twice(live, reader):
@@ -138,7 +137,11 @@ def test_who_comes_back_gets_what_was_missed_and_nothing_twice(live, reader):
     say(live.device, 3)
     with resumed(live, place) as again:
         assert again.next("ready").id == place
-        assert [numbers(again.next()), numbers(again.next())] == [[2], [3]]
+        # Read one by one, or both at once.
+        missed = numbers(again.next())
+        while len(missed) < 2:
+            missed += numbers(again.next())
+        assert missed == [2, 3]
         say(live.device, 4)
         assert numbers(again.next()) == [4]
 
