@@ -67,6 +67,14 @@ def jobs(now: datetime) -> list[Job]:
             lambda: Receipt.objects.filter(received_at__lt=receipts).count(),
             lambda: prune_receipts(receipts),
         ),
+        *deletions(now, history),
+        Job("deleted devices", "erased", deleted.count, lambda: map(erase, list(deleted))),
+    ]
+
+
+def deletions(now: datetime, history: datetime) -> list[Job]:
+    """Those that delete rows which are too old, or of no use any more."""
+    return [
         deletion(
             f"rejected messages older than {settings.HISTORY_DAYS} days",
             RejectedMessage.objects.filter(received_at__lt=history).order_by("received_at"),
@@ -88,7 +96,6 @@ def jobs(now: datetime) -> list[Job]:
             Heartbeat.objects.filter(beat_at__lt=now - FORGOTTEN_AFTER),
         ),
         *(deletion(what, rows) for what, rows in outlived_alerts(now)),
-        Job("deleted devices", "erased", deleted.count, lambda: map(erase, list(deleted))),
     ]
 
 

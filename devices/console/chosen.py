@@ -5,6 +5,7 @@ is done to those that the person saw chosen, and to no other that the filters fi
 """
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 from django import forms
@@ -43,7 +44,7 @@ class ChosenForm(forms.Form):
 
 
 class ChosenPage(UnfoldModelAdminViewMixin, FormView):
-    """What a page does when its button is pressed is its `carry_out`."""
+    """A page that asks about chosen devices, and does something when its button is pressed."""
 
     template_name = "admin/devices/device/chosen.html"
     permission_required: Any = "devices.change_device"
@@ -55,6 +56,8 @@ class ChosenPage(UnfoldModelAdminViewMixin, FormView):
     button: str | Promise
     icon: str
     variant = "primary"
+    carry_out: Callable[[Any], HttpResponse]
+    """Given the form does it, and answers."""
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         return redirect("admin:devices_device_changelist")
@@ -76,9 +79,6 @@ class ChosenPage(UnfoldModelAdminViewMixin, FormView):
             form.add_error(None, GONE)
             return self.form_invalid(form)
         return self.carry_out(form)
-
-    def carry_out(self, form: Any) -> HttpResponse:
-        raise NotImplementedError
 
     def back(self, form: Any) -> HttpResponse:
         return redirect(list_of(form["filters"].value()))

@@ -1,5 +1,6 @@
 """What can be done to the devices chosen in the list: each a page, or done at once."""
 
+from collections.abc import Callable
 from typing import Any
 
 from django import forms
@@ -38,9 +39,8 @@ UNTYPED = sentence(gettext_noop("Type removed."))
 class Changing(ChosenPage):
     """A page after which devices are different, as their history says."""
 
-    def change(self, form: Any) -> tuple[Done, str]:
-        """Change them; returns what came of it, and what the history says."""
-        raise NotImplementedError
+    change: Callable[[Any], tuple[Done, str]]
+    """Given the form changes them; returns what came of it, and what the history says."""
 
     def refused(self, count: int) -> str:
         return ""

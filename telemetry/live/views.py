@@ -1,6 +1,6 @@
 """Live streams over the API: server-sent events, until the client or its right to them goes."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from django.http import StreamingHttpResponse
 from drf_spectacular.types import OpenApiTypes
@@ -91,9 +91,8 @@ class LiveView(GenericAPIView):
     pagination_class = None
     content_negotiation_class = FileNegotiation
 
-    def follow(self, request: Request) -> Following:
-        """What `request` asks to follow, if whoever asks may see it now."""
-        raise NotImplementedError
+    follow: Callable[[Request], Following]
+    """What a request asks to follow, if whoever asks may see it now."""
 
     def stream(self, request: Request) -> StreamingHttpResponse:
         """Also over HTTP/1.0: what has no end cannot look complete when it is cut off."""
