@@ -22,7 +22,7 @@ demo-secure: $(INSTALLED)
 test: $(INSTALLED)
 	$(RUN) -m pytest -n 2 $(ARGS)
 
-# Everything; fails at once where Debian's mosquitto, chromium, curl, g++ or gettext is missing.
+# Everything; fails at once, and says how to get it, where a program of Debian's is missing.
 test-all: $(INSTALLED)
 	REQUIRE_ALL=1 $(RUN) -m pytest -n 2 $(ARGS)
 

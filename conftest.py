@@ -22,6 +22,8 @@ NEEDED = {
     "curl": "apt-get install curl",
     "g++": "apt-get install g++",
     "xgettext": "apt-get install gettext",
+    "nginx": "apt-get install nginx libnginx-mod-stream",
+    "prometheus": "apt-get install prometheus",
 }
 """Marker, which is the name of the program as well → how to get it on Debian."""
 LONG = (

@@ -4,63 +4,19 @@ A value that cannot be understood does not raise here: it is noted in `PROBLEMS`
 used so that Django can load, and `iotplatform/checks.py` turns the note into a check error.
 """
 
-import logging
 import secrets
 import socket
-from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import environ
 from corsheaders.defaults import default_headers
 from django.core.exceptions import ImproperlyConfigured
 
-from iotplatform import embedded, look
+from iotplatform import embedded, logs, look
 from iotplatform.csp import DIRECTIVES
+from iotplatform.environment import BASE_DIR, PROBLEMS, choice, env, flag, log_level, read
 from iotplatform.kept import kept_secret
-
-BASE_DIR = Path(__file__).resolve().parent.parent
-
-env = environ.Env()
-environ.Env.read_env(BASE_DIR / ".env")
-
-PROBLEMS: list[tuple[str, str]] = []
-"""(environment variable, what is wrong with it), for `iotplatform/checks.py`."""
-
-
-def read(kind: Callable[..., Any], name: str, default: Any) -> Any:
-    """The variable `name` as `kind` reads it; unset and empty both mean `default`."""
-    if not env.str(name, default=""):
-        return default
-    try:
-        return kind(name)
-    except (ValueError, ImproperlyConfigured) as error:
-        PROBLEMS.append((name, str(error)))
-        return default
-
-
-def flag(name: str) -> bool:
-    """The variable `name` as yes or no; unlike env.bool it takes nothing else for a “no”."""
-    value = env.str(name).strip().lower()
-    if value in ("1", "true", "yes", "on"):
-        return True
-    if value in ("0", "false", "no", "off"):
-        return False
-    raise ValueError(f"“{value}” is neither 1 nor 0.")
-
-
-def choice(*values: str) -> Callable[[str], str]:
-    """A reader of a variable that has one of a few `values`."""
-
-    def read_choice(name: str) -> str:
-        value = env.str(name).strip().lower()
-        if value not in values:
-            raise ValueError(f"“{value}” is none of {', '.join(values)}.")
-        return value
-
-    return read_choice
-
 
 # The process -----------------------------------------------------------------------------------
 
@@ -81,8 +37,8 @@ CORS_ALLOWED_ORIGINS = read(env.list, "CORS_ALLOWED_ORIGINS", [])
 
 def secret(name: str) -> str:
     """The secret `name`; in a trial a random one is made once and kept in LOCAL_DIR."""
-    if value := env.str(name, default=""):
-        return value
+    if value := read(env.str, name, ""):
+        return str(value)
     if not DEBUG:
         PROBLEMS.append((name, "It is not set."))
         # Never used: the note above stops the start. Django only has to load until then.
@@ -96,7 +52,7 @@ JWT_SECRET = secret("JWT_SECRET")
 # MQTT ------------------------------------------------------------------------------------------
 
 MQTT_PORT = read(env.int, "MQTT__PORT", 1883)
-MQTT_EMBEDDED = not env.str("MQTT__HOST", default="")
+MQTT_EMBEDDED = not read(env.str, "MQTT__HOST", "")
 MQTT_HOST = read(env.str, "MQTT__HOST", "127.0.0.1")
 MQTT_DEVICES = read(env.str, "MQTT__DEVICES", f"{MQTT_HOST}:{MQTT_PORT}")
 MQTT_USERNAME = read(env.str, "MQTT__USERNAME", "")
@@ -126,6 +82,8 @@ ENROLMENT = read(flag, "ENROLMENT", False)
 AUTO_REGISTER = read(flag, "AUTO_REGISTER", not ENROLMENT)
 DEDUPE_DAYS = read(env.int, "DEDUPE_DAYS", 7)
 HISTORY_DAYS = read(env.int, "HISTORY_DAYS", 400)
+REJECTED_DAYS = read(env.int, "REJECTED_DAYS", 90)
+REJECTED_MAX = read(env.int, "REJECTED_MAX", 100_000)
 MAX_PAYLOAD = read(env.int, "MAX_PAYLOAD", 256 * 1024)
 AUTH_DEMO = read(flag, "AUTH_DEMO", False)
 
@@ -370,24 +328,16 @@ SECURE_HSTS_SECONDS = 0 if DEBUG else read(env.int, "HSTS_SECONDS", 2_592_000)
 CONTENT_SECURITY_POLICY = {"DIRECTIVES": DIRECTIVES}
 
 
-def log_level(name: str) -> str:
-    """The variable `name` as the name of a level that logging knows."""
-    level = env.str(name).upper()
-    if level not in logging.getLevelNamesMapping():
-        raise ValueError(f"{level} is none of {', '.join(logging.getLevelNamesMapping())}.")
-    return level
+# Health, metrics, logs -------------------------------------------------------------------------
 
+# Where ingestor and dispatcher answer /healthz and /metrics; 0: nowhere.
+METRICS_BIND = read(env.str, "METRICS_BIND", "127.0.0.1")
+METRICS_PORT = read(env.int, "METRICS_PORT", 0)
+METRICS_TOKEN = read(env.str, "METRICS_TOKEN", "")
 
 LOG_LEVEL = read(log_level, "LOG_LEVEL", "INFO")
-LOGGING = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {
-        "line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"},
-    },
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "root": {"handlers": ["console"], "level": LOG_LEVEL},
-}
+LOG_FORMAT = read(choice("line", "json"), "LOG_FORMAT", "line")
+LOGGING = logs.configuration(LOG_LEVEL, LOG_FORMAT)
 
 # The operator's console ------------------------------------------------------------------------
 
