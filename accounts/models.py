@@ -7,7 +7,8 @@ from typing import Any
 from django.conf import settings
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, PermissionsMixin
-from django.core.validators import RegexValidator
+from django.core.exceptions import ValidationError
+from django.core.validators import MinValueValidator, RegexValidator
 from django.db import models
 from django.db.models.functions import Lower
 from django.utils.translation import gettext_lazy as _
@@ -19,6 +20,13 @@ validate_slug = RegexValidator(
     rf"\A{SLUG_PATTERN}\Z",
     _("Use 1 to 128 letters, digits or the signs _ . : - and nothing else."),
 )
+
+
+def validate_retention(days: int) -> None:
+    """Refuse to promise more days than HISTORY_DAYS, after which the platform drops whole weeks."""
+    if days > settings.HISTORY_DAYS:
+        said = _("The platform keeps readings for {days} days (HISTORY_DAYS), and none for longer.")
+        raise ValidationError(said.format(days=settings.HISTORY_DAYS), "retention")
 
 
 class TenantQuerySet(models.QuerySet["Tenant"]):
@@ -38,6 +46,16 @@ class Tenant(models.Model):
         help_text=_("The first level of the topics of its devices. Never changes."),
     )
     name = models.CharField(_("name"), max_length=255)
+    retention_days = models.PositiveIntegerField(
+        _("retention days"),
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1), validate_retention],
+        help_text=_(
+            "Days that readings are kept, if fewer than the platform keeps them. What the type of "
+            "a device says goes first."
+        ),
+    )
 
     objects = TenantQuerySet.as_manager()
 
@@ -49,6 +67,9 @@ class Tenant(models.Model):
             models.CheckConstraint(
                 condition=models.Q(slug__regex=rf"^{SLUG_PATTERN}$"),
                 name="tenant_slug_is_topic_level",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(retention_days__gt=0), name="tenant_retention_positive"
             ),
         ]
 

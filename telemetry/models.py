@@ -174,6 +174,42 @@ class RejectedMessage(models.Model):
         return f"{self.reason} {self.received_at:%Y-%m-%d %H:%M:%S}"
 
 
+class RejectedOverflowQuerySet(models.QuerySet["RejectedOverflow"]):
+    def visible_to(self, user: User) -> "RejectedOverflowQuerySet":
+        """Platform staff see all, also that of no tenant; others that of their tenant."""
+        return self if user.sees_all_tenants else self.filter(tenant_id=user.works_in_id)
+
+    def total(self) -> int:
+        """How many messages were removed in all."""
+        return int(self.aggregate(models.Sum("number", default=0))["number__sum"])
+
+
+class RejectedOverflow(models.Model):
+    """How many rejected messages of a tenant, or of none, `maintain` has removed because there were
+    more than REJECTED_MAX. Never less, as a counter; `last_at` is when it last grew.
+
+    No key to the tenant, for this is nothing that would keep it from being deleted.
+    """
+
+    tenant_id = models.BigIntegerField(null=True)
+    number = models.PositiveBigIntegerField(default=0)
+    last_at = models.DateTimeField()
+
+    objects = RejectedOverflowQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("removed rejected messages")
+        verbose_name_plural = _("removed rejected messages")
+        constraints = [
+            models.UniqueConstraint(
+                fields=["tenant_id"], nulls_distinct=False, name="rejected_overflow_unique"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.tenant_id} {self.number}"
+
+
 class MessageCountQuerySet(models.QuerySet["MessageCount"]):
     def visible_to(self, user: User) -> "MessageCountQuerySet":
         """Platform staff see all, also those of no tenant; others those of their tenant."""
@@ -239,3 +275,27 @@ class BrokerSession(models.Model):
         session.filters = sorted({*session.filters, *wanted})
         session.save(update_fields=["filters"])
         return [each for each in session.filters if each not in wanted]
+
+
+class Upkeep(models.Model):
+    """When a job of `maintain` last ended well, how long it took and how much it did.
+
+    One that fails leaves the row as it is, so `ended_at` grows old.
+    """
+
+    job = models.CharField(_("job"), max_length=64, primary_key=True)
+    ended_at = models.DateTimeField(_("ended at"))
+    seconds = models.FloatField(_("seconds"))
+    count = models.PositiveBigIntegerField(_("count"))
+
+    class Meta:
+        verbose_name = _("upkeep")
+        verbose_name_plural = _("upkeep")
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(seconds__gte=0), name="upkeep_seconds_not_negative"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.job} {self.ended_at:%Y-%m-%d %H:%M:%S}"

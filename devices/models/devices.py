@@ -13,7 +13,7 @@ from django.db.models.functions import Coalesce
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from accounts.models import SLUG_PATTERN, Tenant, User, validate_slug
+from accounts.models import SLUG_PATTERN, Tenant, User, validate_retention, validate_slug
 from devices.facts import (
     DATA_FLOW,
     DATA_FLOW_REASON,
@@ -30,7 +30,6 @@ TYPE_TAKEN = _("There is a device type of this name already, the tenant's own or
 NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 """Stands for the time of a message that has not come, where times are put in order."""
 LONGEST_SILENCE = 366 * 24 * 3600
-LONGEST_RETENTION = 36_500
 
 
 class KnownDevice(NamedTuple):
@@ -182,8 +181,11 @@ class DeviceType(models.Model):
         _("retention days"),
         null=True,
         blank=True,
-        validators=[MinValueValidator(1), MaxValueValidator(LONGEST_RETENTION)],
-        help_text=_("Days that readings are kept, if fewer than the platform keeps them."),
+        validators=[MinValueValidator(1), validate_retention],
+        help_text=_(
+            "Days that readings are kept, if fewer than the platform keeps them. Empty for as long "
+            "as the tenant has them kept."
+        ),
     )
     fields = models.JSONField(
         _("fields"),
