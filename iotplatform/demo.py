@@ -40,7 +40,13 @@ class Demo:
         self.database = embedded.Postgres(settings.LOCAL_DIR / "postgres")
         # With its address none of the children starts the database itself, not even when it died.
         address = settings.DATABASE_URL or self.database.url
-        environment = ENVIRONMENT | {"LOG_LEVEL": log_level(), "DATABASE_URL": address}
+        environment = {
+            **ENVIRONMENT,
+            "LOG_LEVEL": log_level(),
+            "DATABASE_URL": address,
+            # For gunicorn to find us, wherever this was started.
+            "PYTHONPATH": str(settings.BASE_DIR),
+        }
         self.supervisor = Supervisor(environment, write)
         self.broker = embedded.Broker(
             settings.LOCAL_DIR, settings.MQTT_PORT, max_packet=4 * settings.MAX_PAYLOAD
@@ -118,13 +124,8 @@ def manage(*arguments: str | Path) -> list[str]:
 
 
 def gunicorn() -> list[str]:
-    address = f"[{settings.BIND}]" if ":" in settings.BIND else settings.BIND
-    return [
-        *(sys.executable, "-m", "gunicorn", "iotplatform.wsgi", "--no-control-socket"),
-        *("--chdir", str(settings.BASE_DIR), "--bind", f"{address}:{settings.PORT}"),
-        *("--worker-class", "gthread", "--threads", "32", "--graceful-timeout", "5"),
-        *("--log-level", "warning"),
-    ]
+    configured = ("-c", "python:iotplatform.serving", "--log-level", "warning")
+    return [sys.executable, "-m", "gunicorn", *configured, "iotplatform.wsgi"]
 
 
 def log_level() -> str:

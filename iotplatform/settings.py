@@ -27,6 +27,9 @@ DEBUG = read(flag, "DEBUG", not DATABASE_URL)
 LOCAL_DIR = Path(read(env.str, "LOCAL_DIR", str(BASE_DIR / ".local"))).resolve()
 BIND = read(env.str, "BIND", "127.0.0.1")
 PORT = read(env.int, "PORT", 8000)
+# Processes of the web server, and requests that each of them answers at a time.
+WEB_WORKERS = read(env.int, "WEB_WORKERS", 1 if DEBUG else 2)
+WEB_THREADS = read(env.int, "WEB_THREADS", 32)
 NUM_PROXIES = read(env.int, "NUM_PROXIES", 0)
 
 LOCAL_NAMES = ["localhost", "127.0.0.1", "[::1]"]

@@ -17,7 +17,7 @@ from tests.servers import free_port, wait_for_port
 HOST = "127.0.0.1"
 STOP_SECONDS = 20
 # A stream that a browser left open is not waited for.
-OPTIONS = ["--threads=8", "--graceful-timeout=1", "--no-control-socket"]
+OPTIONS = ["-c", "python:iotplatform.serving", "--threads=8", "--graceful-timeout=1"]
 
 
 @contextlib.contextmanager
@@ -28,6 +28,7 @@ def serving(directory: Path, **variables: str) -> Iterator[str]:
     """
     url = urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{connection.settings_dict['NAME']}")
     variables = {
+        "WEB_WORKERS": "1",
         "DATABASE_URL": url.geturl(),
         "DEBUG": "0",
         "ALLOWED_HOSTS": HOST,
