@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -22,9 +22,18 @@ POSTGRES = {"shared_buffers": "1GB", "max_wal_size": "4GB"}
 
 
 class Bench:
-    """A broker and a database server for the time of a block."""
+    """A broker and a database server for the time of a block.
 
-    def __init__(self) -> None:
+    `broker` makes one that runs below a directory, `postgres` are parameters of the server.
+    """
+
+    def __init__(
+        self,
+        broker: Callable[[Path], Mosquitto] = Mosquitto,
+        postgres: Mapping[str, str] = POSTGRES,
+    ) -> None:
+        self._make_broker = broker
+        self._options = postgres
         self._parts = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
@@ -32,8 +41,8 @@ class Bench:
         # PostgreSQL may have to run under another account than ours.
         Path(directory).chmod(0o711)
         self.directory = Path(directory)
-        self.broker = self._parts.enter_context(Mosquitto(self.directory))
-        self._postgres = embedded.Postgres(self.directory / "postgres", **POSTGRES)
+        self.broker = self._parts.enter_context(self._make_broker(self.directory))
+        self._postgres = embedded.Postgres(self.directory / "postgres", **self._options)
         self._parts.enter_context(self._postgres.running())
         return self
 

@@ -1,0 +1,127 @@
+"""What the processes hold: memory, files and threads, every few seconds, and whether it grows."""
+
+import time
+from collections.abc import Mapping, Sequence
+from statistics import linear_regression, mean
+from typing import NamedTuple
+
+import psutil
+
+from benchmarks.soak.ground import Ground
+
+POSTGRES = "PostgreSQL"
+# What one process may hold more at the end of the second half than at its beginning, by the fit.
+# The allocator takes memory by the megabyte.
+GROWTH_SHARE = 0.05
+GROWTH_BYTES = 5e6
+
+
+class Sample(NamedTuple):
+    """Seconds since the start; bytes; numbers of file descriptors and threads."""
+
+    at: float
+    memory: int
+    files: int
+    threads: int
+
+
+class Family(NamedTuple):
+    """One process, or a server whose children come and go with its clients."""
+
+    process: psutil.Process
+    with_children: bool = False
+
+    def sample(self, at: float) -> Sample:
+        """Resident memory; of a whole server what its processes have for themselves alone."""
+        if not self.with_children:
+            with self.process.oneshot():
+                memory = self.process.memory_info().rss
+                return Sample(at, memory, self.process.num_fds(), self.process.num_threads())
+        everybody = [self.process, *self.process.children()]
+        return Sample(at, sum(map(own_memory, everybody)), 0, len(everybody))
+
+
+def own_memory(process: psutil.Process) -> int:
+    try:
+        return int(process.memory_full_info().uss)
+    except psutil.NoSuchProcess:
+        return 0
+
+
+class Watch:
+    """Looks at all processes of `ground`, which are to be the same ones at the end."""
+
+    def __init__(self, ground: Ground) -> None:
+        self._ground = ground
+        self.families = families(ground)
+        self.samples: dict[str, list[Sample]] = {name: [] for name in self.families}
+        self._started = time.monotonic()
+
+    def look(self) -> None:
+        """Raises NoSuchProcess when one has ended."""
+        at = time.monotonic() - self._started
+        for name, family in self.families.items():
+            self.samples[name].append(family.sample(at))
+
+    def changed(self) -> list[str]:
+        """Those that are not the process any more that they were at the start."""
+        now = {name: each.process.pid for name, each in families(self._ground).items()}
+        before = {name: each.process.pid for name, each in self.families.items()}
+        return [name for name in before | now if now.get(name) != before.get(name)]
+
+
+def families(ground: Ground) -> dict[str, Family]:
+    broker = ground.bench.broker.process
+    assert broker
+    found = {}
+    for name, process in ground.processes.items():
+        found[name] = Family(process.popen)
+        workers = sorted(process.popen.children(), key=lambda each: each.pid)
+        found |= {f"{name}, worker {n}": Family(each) for n, each in enumerate(workers, 1)}
+    return found | {
+        "Mosquitto": Family(psutil.Process(broker.pid)),
+        POSTGRES: Family(psutil.Process(ground.bench.postmaster), with_children=True),
+    }
+
+
+class Trend(NamedTuple):
+    """Bytes after a third, two thirds and at the end, each the mean of some samples; the slope of
+    the second half in bytes an hour, and what that is over the half."""
+
+    third: float
+    two_thirds: float
+    end: float
+    slope: float
+    grown: float
+
+    @property
+    def is_flat(self) -> bool:
+        return self.grown <= max(GROWTH_BYTES, GROWTH_SHARE * self.end)
+
+
+def trend(samples: Sequence[Sample]) -> Trend:
+    half = samples[len(samples) // 2 :]
+    slope = linear_regression([s.at for s in half], [s.memory for s in half]).slope
+    places = (len(samples) // 3, 2 * len(samples) // 3, len(samples) - 1)
+    third, two_thirds, end = (
+        mean(each.memory for each in samples[max(0, place - 1) : place + 2]) for place in places
+    )
+    return Trend(third, two_thirds, end, slope * 3_600, slope * (half[-1].at - half[0].at))
+
+
+def rows(samples: Mapping[str, Sequence[Sample]]) -> list[list[str]]:
+    """For a table: memory in MB, files and threads at the middle and the end."""
+    lines = []
+    for name, taken in samples.items():
+        found, middle, end = trend(taken), taken[len(taken) // 2], taken[-1]
+        lines.append([
+            name,
+            *(f"{memory / 1e6:.1f}" for memory in (found.third, found.two_thirds, found.end)),
+            f"{found.slope / 1e6:+.1f}",
+            f"{middle.files} → {end.files}",
+            f"{middle.threads} → {end.threads}",
+        ])  # fmt: skip
+    return lines
+
+
+HEAD = ("process", "MB at 1/3", "2/3", "end", "MB/h", "files", "threads")
