@@ -6,6 +6,7 @@ who wait for an answer, the keep-alive.
 
 import asyncio
 import itertools
+import ssl
 import time
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, NoReturn, TypeVar, cast
@@ -342,6 +343,19 @@ class Connection(asyncio.Protocol):
         if self._timer:
             self._timer.cancel()
         self._timer = self._loop.call_later(seconds, callback)
+
+
+def without_tls(error: ssl.SSLError) -> str:
+    """Why nothing was sent to whoever answered, and what to do about it."""
+    if not isinstance(error, ssl.SSLCertVerificationError):
+        return f"The port must speak TLS, 1.2 or newer, if we do. {error}"
+    why = error.verify_message.rstrip(".")
+    # OpenSSL's word where the certificate is of another host.
+    if "mismatch" in why:
+        hint = "connect by a name that is in it, or have one made for this name as well."
+    else:
+        hint = "trust the authority that signed it (MQTT__CA), or renew it if its time is over."
+    return f"The broker's certificate is refused: {why}; {hint}"
 
 
 def _refusal(connack: ConnAckPacket) -> str:

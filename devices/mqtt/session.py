@@ -24,6 +24,7 @@ from devices.mqtt.connection import (
     SessionTakenOver,
     Unreadable,
     weight,
+    without_tls,
 )
 
 __all__ = [
@@ -270,6 +271,8 @@ class Session:
                 connack = await connection.handshake(self._connect_packet)
         except TimeoutError as error:
             raise ConnectionError(f"No answer within {CONNECT_SECONDS} s.") from error
+        except ssl.SSLError as error:
+            raise ConnectionError(without_tls(error)) from error
         self.session_present = connack.session_present
         self._accepted += 1
         self._settle_stranded()

@@ -1,6 +1,7 @@
 """The session against real brokers: Debian's Mosquitto and the embedded one."""
 
 import asyncio
+import re
 import ssl
 from pathlib import Path
 
@@ -258,14 +259,39 @@ async def test_a_message_makes_the_round_trip_over_tls(tmp_path: Path, certifica
 
 
 @pytest.mark.mosquitto
-async def test_a_certificate_that_nobody_vouches_for_is_refused(
-    tmp_path: Path, certificate: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    suspicion = ssl.create_default_context()
+@pytest.mark.parametrize(
+    ("trusted", "host", "advice"),
+    [
+        (
+            None,
+            "127.0.0.1",
+            r"is refused: .*certificate; trust the authority .*MQTT__CA",
+        ),
+        ("cert.pem", "localhost", r"not valid for 'localhost'; connect by a name that is in it"),
+    ],
+)
+async def test_a_certificate_of_somebody_else_is_refused_and_the_log_says_what_to_do(
+    tmp_path: Path, certificate: Path, caplog: pytest.LogCaptureFixture,
+    trusted: str | None, host: str, advice: str,
+) -> None:  # fmt: skip
+    trust = ssl.create_default_context(cafile=trusted and certificate / trusted)
     with Mosquitto(tmp_path, config=tls_lines(certificate)) as broker:
-        async with running(new_session(broker, tls=suspicion)) as session:
-            await until(lambda: "certificate verify failed" in caplog.text)
+        broker.host = host
+        async with running(new_session(broker, tls=trust)) as session:
+            await until(lambda: re.search(advice, caplog.text))
             assert not session.connected
+
+
+async def test_a_port_that_speaks_no_tls_is_named_as_the_reason(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 400 Bad Request")
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        address = Address(server.sockets[0].getsockname()[1])
+        async with running(new_session(address, tls=ssl.create_default_context())):
+            await until(lambda: "must speak TLS" in caplog.text)
 
 
 @pytest.mark.mosquitto
