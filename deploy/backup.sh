@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# One backup of the installation that this file lies in, below the directory DIRECTORY; older ones
+# than KEEP_DAYS days are deleted once it is complete. docs/backup.md says more.
+set -euo pipefail
+umask 077
+directory=$(realpath -m "${1:?Say where to: deploy/backup.sh DIRECTORY}")
+keep_days=${KEEP_DAYS:-14}
+cd "$(dirname "$0")/.."
+
+stamp=$(date -u +%Y%m%dT%H%M%SZ)
+unfinished=$directory/$stamp.unfinished
+trap 'rm -rf "$unfinished"' EXIT
+mkdir -p "$unfinished"
+
+docker compose exec -T postgres pg_dump -U iotplatform -Fc iotplatform > "$unfinished/database.dump"
+# All of it can be read again: one that was cut off cannot.
+docker compose exec -T postgres pg_restore -f /dev/null < "$unfinished/database.dump"
+
+settings=()
+for each in .env certs secrets docker-compose.override.yml; do
+    [[ -e $each ]] && settings+=("$each")
+done
+tar -czf "$unfinished/settings.tar.gz" "${settings[@]}"
+(cd "$unfinished" && sha256sum database.dump settings.tar.gz > SHA256SUMS)
+
+sync -f "$unfinished"
+mv "$unfinished" "$directory/$stamp"
+find "$directory" -mindepth 1 -maxdepth 1 -type d -name '20*Z' -mtime "+$keep_days" \
+    -exec rm -rf {} +
+echo "$directory/$stamp"
