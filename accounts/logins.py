@@ -72,7 +72,7 @@ def log_in(request: HttpRequest, email: str, password: str) -> User | None:
             user = cast("User | None", authenticate(request, username=email, password=password))
         attempt.settle(succeeded=user is not None)
     if not user:
-        logger.info("A login failed, from %s.", address)
+        logger.info("A login failed, from %s.", address, extra={"address": address})
     return user
 
 
@@ -93,7 +93,7 @@ def _admit(email: str, address: str) -> LoginAttempt:
         now = timezone.now()
         if wait := _wait(account, address, now):
             why = BUSY if wait == LoginAttempt.MOMENT else FAILED
-            logger.warning("%s From %s.", why, address)
+            logger.warning("%s From %s.", why, address, extra={"address": address})
             raise TooManyAttempts(why, math.ceil(wait.total_seconds()))
         return LoginAttempt.objects.create(account=account, address=address, at=now)
 

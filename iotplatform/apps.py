@@ -2,8 +2,14 @@
 
 from django.apps import AppConfig
 
-from iotplatform import checks  # noqa: F401  (its checks register themselves)
+from iotplatform import (
+    checks,  # noqa: F401  (its checks register themselves)
+    logs,
+)
 
 
 class PlatformConfig(AppConfig):
     name = "iotplatform"
+
+    def ready(self) -> None:
+        logs.log_last_errors()

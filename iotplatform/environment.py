@@ -35,6 +35,12 @@ PROBLEMS: list[tuple[str, str]] = []
 """(environment variable, what is wrong with it), for `iotplatform/checks.py`."""
 
 
+NO_ADDRESS = (
+    "It cannot be read as an address. In user name and password, write what is no letter or digit "
+    "as %xx."
+)
+
+
 def read(kind: Callable[..., Any], name: str, default: Any) -> Any:
     """The variable `name` as `kind` reads it; unset and empty both mean `default`."""
     try:
@@ -64,6 +70,19 @@ def choice(*values: str) -> Callable[[str], str]:
         return value
 
     return read_choice
+
+
+def address(kind: Callable[[str], Any]) -> Callable[[str], Any]:
+    """A reader like `kind`, of an address that may have a password: what is wrong with it is said
+    without repeating it."""
+
+    def read_address(name: str) -> Any:
+        try:
+            return kind(name)
+        except (ValueError, ImproperlyConfigured):
+            raise ValueError(NO_ADDRESS) from None
+
+    return read_address
 
 
 def log_level(name: str) -> str:

@@ -1,28 +1,159 @@
-"""What the lines of the log look like: for people, or with LOG_FORMAT=json for machines."""
+"""What the log looks like: lines for people, or with LOG_FORMAT=json objects for machines.
 
+Neither has what must not be in a log: variables of functions that failed, settings, what libraries
+add to a record, and what the database says of rows that it did not take.
+"""
+
+import contextlib
+import copy
+import json
+import logging
+import sys
+import threading
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
 from typing import Any
 
+import psycopg
 import structlog
+from django.db import utils
 
-# No variables of functions that failed: they hold passwords, tokens and what devices say.
-TRACEBACKS = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+logger = logging.getLogger(__name__)
+
+FIELDS = ("status_code", "address", "rule", "notice", "counts")
+"""What of `extra` is shown, as fields of a JSON object. All else stays out: Django has the request
+there, and statements with their values."""
+
+DATABASE_ERRORS = (psycopg.Error, utils.Error)
+BAD_VALUE = "22"
+"""The class of SQLSTATEs whose messages end with the value."""
+
+
+def discreet(error: BaseException) -> str:
+    """What a database error says, without the row or the statement that it is about."""
+    first, *_ = str(error).splitlines() or [""]
+    sqlstate = getattr(error, "sqlstate", None) or getattr(error.__cause__, "sqlstate", None) or ""
+    return first.partition(': "')[0] if sqlstate.startswith(BAD_VALUE) else first
+
+
+def chain(error: BaseException | None) -> Iterator[BaseException]:
+    """The error, those that led to it, and those that it is a group of."""
+    waiting, seen = [error], set[int]()
+    while waiting:
+        each = waiting.pop()
+        if each is None or id(each) in seen:
+            continue
+        seen.add(id(each))
+        yield each
+        waiting += [each.__cause__, each.__context__, *(getattr(each, "exceptions", ()) or ())]
+
+
+def replacements(error: BaseException | None) -> dict[str, str]:
+    """What is to be said in place of what the database errors among `chain(error)` say."""
+    return {str(each): discreet(each) for each in chain(error) if isinstance(each, DATABASE_ERRORS)}
+
+
+class Handler(logging.StreamHandler):
+    """Has records say of the database errors among their arguments only what is discreet."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        careful = copy.copy(record)
+        if isinstance(record.args, tuple):
+            careful.args = tuple(map(_without_data, record.args))
+        # Where others keep what they made of the error.
+        careful.exc_text = None
+        super().emit(careful)
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        # Its own way prints the record as it is.
+        kind = type(sys.exception()).__name__
+        place = f"{record.name} ({record.pathname}:{record.lineno})"
+        with contextlib.suppress(OSError, ValueError):
+            self.stream.write(f"What {place} has to say cannot be logged: {kind}.\n")
+
+
+def _without_data(argument: object) -> object:
+    if isinstance(argument, DATABASE_ERRORS):
+        return type(argument)(discreet(argument))
+    return argument
+
+
+class Lines(logging.Formatter):
+    """A line for each record, and below it the traceback of an error."""
+
+    def formatException(self, ei: Any) -> str:
+        told = traceback.TracebackException(*ei)
+        instead = replacements(ei[1])
+        for each in chain(told):  # type: ignore[arg-type]  # it has the same members
+            # No public way leads to the text alone; with others the traceback would be our own.
+            each._str = instead.get(each._str, each._str)  # type: ignore[attr-defined]
+        return "".join(told.format()).rstrip("\n")
+
+
+_transformed = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+
+
+def as_list(exc_info: Any) -> list[dict[str, Any]]:
+    """An error and those that led to it, each with its frames."""
+    told = _transformed(exc_info)
+    instead = replacements(exc_info[1])
+    waiting = [*told]
+    while waiting:
+        each = waiting.pop()
+        each["exc_value"] = instead.get(each["exc_value"], each["exc_value"])
+        waiting += [part for group in each["exceptions"] for part in group]
+    return told
+
+
+def as_json(event: dict[str, Any], **_: Any) -> str:
+    """One line. Of what JSON has no word for, the representation."""
+    try:
+        return json.dumps(event, default=repr, allow_nan=False)
+    except (TypeError, ValueError):
+        # Keys that are no texts, infinite numbers, circles: found only on the way.
+        return json.dumps(
+            {
+                name: each if isinstance(each, str | int) else repr(each)
+                for name, each in event.items()
+            }
+        )
+
+
+def program() -> str:
+    """Which of the platform's programs this is: “run_ingestor”, “gunicorn”."""
+    first, *rest = [*sys.argv, ""]
+    name = Path(first).name
+    return rest[0] if name in ("manage.py", "__main__.py") and rest[0] else name
+
+
+def add_process(_logger: Any, _method: str, event: dict[str, Any]) -> dict[str, Any]:
+    event["process"], event["pid"] = program(), event["_record"].process
+    return event
+
+
 JSON = {
     "()": structlog.stdlib.ProcessorFormatter,
     "foreign_pre_chain": [
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.ExceptionRenderer(TRACEBACKS),
+        add_process,
+        structlog.stdlib.ExtraAdder(FIELDS),
+        structlog.processors.ExceptionRenderer(as_list),
     ],
     "processors": [
         structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-        structlog.processors.JSONRenderer(),
+        structlog.processors.JSONRenderer(as_json),
     ],
 }
-FORMATS = {
-    "line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"},
-    "json": JSON,
+LINES = {
+    "()": Lines,
+    "fmt": "{asctime} {levelname} {name}: {message}",
+    "style": "{",
 }
+FORMATS = {"line": LINES, "json": JSON}
 
 
 def configuration(level: str, form: str) -> dict[str, Any]:
@@ -31,6 +162,32 @@ def configuration(level: str, form: str) -> dict[str, Any]:
         "version": 1,
         "disable_existing_loggers": False,
         "formatters": {"chosen": FORMATS[form]},
-        "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "chosen"}},
+        "handlers": {"console": {"()": Handler, "formatter": "chosen"}},
         "root": {"handlers": ["console"], "level": level},
+        "loggers": {
+            # In place of Django's own handlers, of which one would send the settings by e-mail.
+            # What it says for its developers has statements with their values.
+            "django": {"level": "INFO" if level in ("DEBUG", "NOTSET") else level},
+            "django.server": {"propagate": True},
+        },
     }
+
+
+def log_last_errors() -> None:
+    """Have errors that end the process or a thread logged like all others, not just printed."""
+    sys.excepthook = _log_last_error
+    threading.excepthook = _log_last_error_of_thread
+
+
+def _log_last_error(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    if issubclass(kind, KeyboardInterrupt):
+        sys.__excepthook__(kind, error, trace)
+        return
+    logger.critical("%s ends by an error.", program(), exc_info=(kind, error, trace))
+
+
+def _log_last_error_of_thread(ended: threading.ExceptHookArgs) -> None:
+    if ended.exc_value and not isinstance(ended.exc_value, SystemExit):
+        logger.critical("A thread ends by an error.", exc_info=ended.exc_value)

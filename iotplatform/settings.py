@@ -15,7 +15,17 @@ from django.core.exceptions import ImproperlyConfigured
 
 from iotplatform import embedded, logs, look
 from iotplatform.csp import DIRECTIVES
-from iotplatform.environment import BASE_DIR, PROBLEMS, choice, env, flag, log_level, read
+from iotplatform.environment import (
+    BASE_DIR,
+    NO_ADDRESS,
+    PROBLEMS,
+    address,
+    choice,
+    env,
+    flag,
+    log_level,
+    read,
+)
 from iotplatform.kept import kept_secret
 
 # The process -----------------------------------------------------------------------------------
@@ -104,7 +114,7 @@ LIVE_STREAMS = read(env.int, "LIVE_STREAMS", 24)
 # E-mail ----------------------------------------------------------------------------------------
 
 # As smtp+tls://user:password@host:587. With nothing configured no e-mail is sent.
-EMAIL = read(env.email_url, "EMAIL_URL", {})
+EMAIL = read(address(env.email_url), "EMAIL_URL", {})
 EMAIL_FROM = DEFAULT_FROM_EMAIL = read(env.str, "EMAIL_FROM", "iotplatform@localhost")
 globals().update(EMAIL)
 PUBLIC_URL = read(env.str, "PUBLIC_URL", "")
@@ -126,8 +136,9 @@ def database(url: str) -> dict[str, Any]:
         if parsed.get("ENGINE") == POSTGRESQL:
             return parsed
         problem = "It does not begin with postgresql://."
-    except (ValueError, ImproperlyConfigured) as error:
-        problem = str(error)
+    except (ValueError, ImproperlyConfigured):
+        # It may have a part of the password that was taken for a port.
+        problem = NO_ADDRESS
     PROBLEMS.append(("DATABASE_URL", problem))
     return {"ENGINE": POSTGRESQL, "NAME": "unconfigured"}
 

@@ -89,7 +89,11 @@ class Alarm:
         elif max(found.raised, found.cleared) < rest.most:
             self._resting.pop(rule, None)
         if found.raised or found.cleared:
-            logger.info("rule=%d alerts raised=%d cleared=%d", rule, found.raised, found.cleared)
+            logger.info(
+                "rule=%d alerts raised=%d cleared=%d",
+                *(rule, found.raised, found.cleared),
+                extra={"rule": rule},
+            )
             self._woken.set()
 
     def _say(self, hearing: watching.Hearing) -> None:
@@ -126,7 +130,11 @@ class Alarm:
             sent = await _in_a_thread(partial(deliver, claim))
             if sent.error:
                 where, why = place_in_log(claim), sent.error
-                logger.warning("Notice %s of rule %d, %s: %s", claim.id, claim.rule_id, where, why)
+                logger.warning(
+                    "Notice %s of rule %d, %s: %s",
+                    *(claim.id, claim.rule_id, where, why),
+                    extra={"notice": claim.id, "rule": claim.rule_id},
+                )
             with _logged("What became of a notice could not be noted."):
                 await self.sender.run(partial(outbox.settle, [sent]))
         finally:

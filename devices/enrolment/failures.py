@@ -29,13 +29,13 @@ def check(digest: bytes, address: str) -> None:
         failures.wait(*FROM_ONE_ADDRESS, now),
     )
     if wait:
-        logger.warning("%s From %s.", FAILED, address)
+        logger.warning("%s From %s.", FAILED, address, extra={"address": address})
         raise TooManyAttempts(FAILED, math.ceil(wait.total_seconds()))
 
 
 def note(digest: bytes, address: str) -> None:
     """That a key with this digest was tried from there, and is good for nothing."""
-    logger.info("An enrolment failed, from %s.", address)
+    logger.info("An enrolment failed, from %s.", address, extra={"address": address})
     account, now = account_of(digest), timezone.now()
     LoginAttempt.objects.create(account=account, address=address, at=now, succeeded=False)
 
