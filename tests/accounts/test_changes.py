@@ -80,9 +80,8 @@ def test_every_kind_of_thing_with_a_page_is_noted_with_its_tenant(cast):
     LogEntry.objects.all().delete()
     for thing, _tenant in things:
         record(cast.staff, CHANGE, thing)
-    assert [entry.concern.tenant for entry in LogEntry.objects.order_by("pk")] == [
-        tenant for _thing, tenant in things
-    ]
+    entries = LogEntry.objects.order_by("pk")
+    assert [(entry.get_edited_object(), entry.concern.tenant) for entry in entries] == things
 
 
 def test_an_entry_about_what_cannot_be_looked_up_hinders_nobody(cast):
