@@ -191,12 +191,16 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "iotplatform.metrics.requests.measured",
     "devices.brokers.emqx.middleware.for_emqx",
     "django.middleware.security.SecurityMiddleware",
     "iotplatform.headers.for_browsers",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.middleware.gzip.GZipMiddleware",
     "corsheaders.middleware.CorsMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "iotplatform.machines.for_machines",
     "iotplatform.rest.middleware.for_programs",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -204,8 +208,6 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "accounts.console.for_console",
     "django.contrib.messages.middleware.MessageMiddleware",
-    "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "csp.middleware.CSPMiddleware",
 ]
 
 ROOT_URLCONF = "iotplatform.urls"

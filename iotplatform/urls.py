@@ -10,7 +10,8 @@ from django.views.defaults import page_not_found
 from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
-from iotplatform.health import healthz
+from iotplatform.health import healthz, readyz
+from iotplatform.metrics.views import metrics
 
 HOUR = 3600
 
@@ -21,6 +22,8 @@ urlpatterns = [
     path("", include("accounts.urls")),
     path("", RedirectView.as_view(pattern_name="admin:index")),
     path("healthz", healthz),
+    path("readyz", readyz),
+    path("metrics", metrics),
     # Browsers ask for it where a page names no icon.
     path("favicon.ico", RedirectView.as_view(url=lazy(static, str)("accounts/favicon.svg"))),
     # Found here by people; EMQX itself comes by a shorter way (devices/brokers/emqx/middleware.py).

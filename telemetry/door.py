@@ -30,9 +30,10 @@ from devices.credentials.authenticating import Account, authenticate
 from devices.credentials.uses import note
 from devices.daemon.faults import Fault, fault_of
 from devices.mqtt import topics
+from telemetry import metrics
 from telemetry.counts import Tally
 from telemetry.incoming import Incoming, decode_message
-from telemetry.ingest import KEPT_PAYLOADS, keep_rejected, store
+from telemetry.ingest import KEPT_PAYLOADS, keep_rejected, reasons_of, store
 from telemetry.reasons import Rejected
 
 logger = logging.getLogger(__name__)
@@ -183,6 +184,7 @@ def take(account: Account, uid: str, body: bytes) -> Tally:
 
     with waited_for():
         tally = store([message], keep, begin=agree)
+    metrics.count(tally, reasons_of(kept))
     if kept and (rejected := kept[0].rejected):
         raise Refused(rejected)
     return tally

@@ -5,6 +5,7 @@ stored or known already; what never can be is kept as a `RejectedMessage`; and i
 cannot now, an error says so (`devices/daemon/faults.py`) and nothing of the batch has happened.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from datetime import date, datetime
 from functools import reduce
@@ -76,7 +77,7 @@ class Batch:
     A part is one transaction, and safe to repeat. What was learnt about a message stays: one found
     at fault is not tried again, however often the database has to be waited for. `keep` gets the
     rejected messages of a part in its transaction, in which `begin` is called first. Messages that
-    came before are not `counted` anew.
+    came before are not `counted` anew. `reasons` are those of the rejected ones in the `tally`.
     """
 
     def __init__(
@@ -88,6 +89,7 @@ class Batch:
         counted: bool = True,
     ) -> None:
         self.tally = Tally()
+        self.reasons = Counter[str]()
         self._messages = list(messages)
         self._parts = [range(len(self._messages))]
         self._keep = keep
@@ -111,7 +113,7 @@ class Batch:
         """
         part = self._parts[-1]
         try:
-            tally = self._store([self._messages[place] for place in part])
+            tally, reasons = self._store([self._messages[place] for place in part])
         except ReusedError as reused:
             for place in reused.places:
                 self._reject(part[place], Reason.MSG_ID_REUSED)
@@ -120,8 +122,9 @@ class Batch:
         else:
             self._parts.pop()
             self.tally = self.tally.plus(tally)
+            self.reasons += reasons
 
-    def _store(self, messages: list[Incoming]) -> Tally:
+    def _store(self, messages: list[Incoming]) -> tuple[Tally, Counter[str]]:
         devices = _devices_of(messages)
         with transaction.atomic():
             if not self._tells:
@@ -132,11 +135,12 @@ class Batch:
             rows = insert.unique_rows(admitted, devices)
             stored = _insert(rows, everyone, devices) if rows else Stored()
             _record(admitted, rows, devices, stored.ids, tell=self._tells)
-            self._keep([message for message in admitted if message.rejected])
+            rejected = [message for message in admitted if message.rejected]
+            self._keep(rejected)
             tallies = counts.by_tenant(admitted, rows, devices, stored.readings)
             if self._counted:
                 counts.add(tallies)
-        return reduce(Tally.plus, tallies.values(), Tally())
+        return reduce(Tally.plus, tallies.values(), Tally()), reasons_of(rejected)
 
     def halve(self) -> None:
         """The next part took too long: let it be two."""
@@ -181,6 +185,15 @@ def store(
     while not batch.is_stored:
         batch.store_part()
     return batch.tally
+
+
+def reasons_of(messages: Iterable[Incoming]) -> Counter[str]:
+    """How many readings were rejected for each reason."""
+    reasons = Counter[str]()
+    for message in messages:
+        if rejected := message.rejected:
+            reasons[rejected.reason] += rejected.readings
+    return reasons
 
 
 def _devices_of(batch: Sequence[Incoming]) -> dict[str, KnownDevice]:

@@ -14,12 +14,15 @@ from functools import partial
 from itertools import cycle
 from typing import Any
 
+from prometheus_client import Histogram, Metric
+from prometheus_client.core import GaugeMetricFamily
+
 from devices import state
 from devices.daemon.heartbeat import Heart, Sign
 from devices.daemon.writer import Writer
 from devices.models import ProcessKind
 from devices.mqtt.session import Message, Session, Unreadable
-from telemetry import partitions
+from telemetry import metrics, partitions
 from telemetry.counts import Tally
 from telemetry.incoming import Incoming, decode_message
 from telemetry.ingest import Batch
@@ -40,6 +43,26 @@ CONNECT_SECONDS = 30.0
 LARGE_BATCH = 2_000
 # Less than the ten seconds that Docker grants between SIGTERM and SIGKILL.
 STOP_SECONDS = 8.0
+
+# Longer than the longest pause between attempts at an ill database, together with one of these.
+STUCK_SECONDS = 60.0
+STUCK = (
+    "Messages have been waiting for {seconds:.0f} s, and nothing is being stored, though the "
+    "database does not keep it from that: start this process anew, and keep its log for a report."
+)
+
+BATCH_READINGS = Histogram(
+    "iotplatform_batch_readings",
+    "Readings of the messages that were stored at a time.",
+    buckets=(1, 10, 50, 100, 500, 1_000, 2_000, 4_000, 8_000, 16_000),
+    registry=None,
+)
+COMMIT_SECONDS = Histogram(
+    "iotplatform_commit_seconds",
+    "Seconds from decoding a part of a batch to its commit.",
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 60),
+    registry=None,
+)
 
 Packets = Sequence[Message | Unreadable]
 
@@ -63,6 +86,7 @@ class Ingestor:
         self._storing: deque[asyncio.Task[None]] = deque()
         self._others: set[asyncio.Task[None]] = set()
         self._forgetting: asyncio.Task[None] | None = None
+        self._stored_at = time.monotonic()
         self._stopping = asyncio.Event()
         self._group: asyncio.TaskGroup
 
@@ -101,6 +125,41 @@ class Ingestor:
             forget = partial(state.forget_sessions, datetime.now(UTC), reason)
             # It is worth waiting for at a stop: the next connect finds a session, and says nothing.
             self._forgetting = self._group.create_task(self.writers[0].run(forget))
+
+    def trouble(self) -> str:
+        """Why this process has to be started anew, if it has.
+
+        That broker or database are away is no reason: another process would find them no better. So
+        it is none where the broker has sent nothing, or where an attempt at the database has failed
+        not long ago, which shows that we go on trying.
+        """
+        oldest = self.session.oldest_unacknowledged
+        if oldest is None:
+            return ""
+        signs = self._stored_at, *(writer.failed_at for writer in self.writers)
+        seconds = min(time.time() - oldest, time.monotonic() - max(signs))
+        return STUCK.format(seconds=seconds) if seconds > STUCK_SECONDS else ""
+
+    def figures(self) -> Iterator[Metric]:
+        """What this process tells of its messages."""
+        for counted in (*metrics.OF_READINGS, BATCH_READINGS, COMMIT_SECONDS):
+            yield from counted.collect()
+        oldest = self.session.oldest_unacknowledged
+        yield GaugeMetricFamily(
+            "iotplatform_unacknowledged_messages",
+            "Messages that the broker sent and that are not acknowledged yet.",
+            value=self.session.unacknowledged,
+        )
+        yield GaugeMetricFamily(
+            "iotplatform_unacknowledged_age_seconds",
+            "Seconds that the oldest of them has been waiting; 0 where none does.",
+            value=max(0.0, time.time() - oldest) if oldest else 0.0,
+        )
+        yield GaugeMetricFamily(
+            "iotplatform_reading_paused",
+            "Whether nothing more is read from the broker until some of it is stored: 1 or 0.",
+            value=self.session.is_paused,
+        )
 
     def _beside(self, work: Coroutine[Any, Any, None]) -> None:
         """Have `work` done while we run; it is given up at a stop."""
@@ -161,14 +220,20 @@ class Ingestor:
     ) -> None:
         if before and batch.follows:
             await asyncio.wait([before])
+        began = time.monotonic()
         while not batch.is_stored:
             await writer.run(batch.store_part, too_slow=batch.halve)
+            self._stored_at = time.monotonic()
+            COMMIT_SECONDS.observe(self._stored_at - began)
+            began = self._stored_at
         if before:
             # Acknowledgements go out in the order in which the messages came.
             await asyncio.wait([before])
         # After the commit: a crash here repeats the batch, it never loses it.
         self.session.acknowledge(packets)
         self.report.add(batch.tally)
+        metrics.count(batch.tally, batch.reasons)
+        BATCH_READINGS.observe(batch.tally.received)
 
     async def _finish(self) -> None:
         in_hand = {*self._storing, *([self._forgetting] if self._forgetting else [])}

@@ -8,12 +8,14 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from functools import partial
 from typing import Any
 
 import orjson
 from mqtt5 import PubAckReasonCode
+from prometheus_client import Metric
+from prometheus_client.core import CounterMetricFamily
 
 from devices.alerts.alarm import Alarm
 from devices.brokers.carrier import Carrier
@@ -45,6 +47,12 @@ STOP_SECONDS = 5.0
 NO_SUBSCRIBER = "No subscriber: the device is not connected to the broker."
 TOO_LATE = "The database took so long to hand it out that its time was over."
 NO_ANSWER = "The broker did not answer in time; it may have the command."
+# Longer than the longest pause between attempts at an ill database, together with one of these.
+STUCK_SECONDS = 60.0
+STUCK = (
+    "No command has been looked for in {seconds:.0f} s, though the database does not keep it from "
+    "that: start this process anew, and keep its log for a report."
+)
 REFUSED = 0x80
 ENDS = ("taken", "no_subscriber", "refused", "unclear")
 
@@ -80,6 +88,7 @@ class Dispatcher:
         self._flying: set[asyncio.Task[Outcome]] = set()
         self._outcomes: list[Outcome] = []
         self._pause = LOOK_SECONDS
+        self._turned_at = time.monotonic()
         self._woken = asyncio.Event()
         self._stopping = asyncio.Event()
 
@@ -113,6 +122,33 @@ class Dispatcher:
     def wake(self) -> None:
         """Look for work now, or once more if that is going on."""
         self._woken.set()
+
+    def trouble(self) -> str:
+        """Why this process has to be started anew, if it has.
+
+        That broker or database are away is no reason: another process would find them no better.
+        Without a broker there are turns nevertheless, and an attempt at the database that failed
+        not long ago shows that we go on trying.
+        """
+        seconds = time.monotonic() - max(self._turned_at, self.writer.failed_at)
+        return STUCK.format(seconds=seconds) if seconds > STUCK_SECONDS else ""
+
+    def figures(self) -> Iterator[Metric]:
+        """What this process tells of its commands."""
+        counts = self.report.counts()
+        published = CounterMetricFamily(
+            "iotplatform_commands_published",
+            "Commands given to the broker, by what it made of them.",
+            labels=["result"],
+        )
+        for end in ENDS:
+            published.add_metric([end], counts[end])
+        yield published
+        yield CounterMetricFamily(
+            "iotplatform_commands_expired",
+            "Commands that this dispatcher found to have run out.",
+            value=counts["expired"],
+        )
 
     def _work(self, *, drain: bool) -> list[Coroutine[Any, Any, None]]:
         carrying = [self.carrier.run(drain=drain)] if self.carrier else []
@@ -171,6 +207,7 @@ class Dispatcher:
     async def _turn(self, limit: int) -> tuple[Turn, float]:
         """A turn of the outbox, and when it began."""
         turn, began = await self.writer.run(partial(timed_turn, self._outcomes, limit))
+        self._turned_at = time.monotonic()
         self.report.add(self._outcomes, turn.expired)
         self._outcomes = []
         return turn, began

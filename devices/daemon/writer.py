@@ -3,9 +3,11 @@
 import asyncio
 import contextlib
 import logging
+import math
 import os
 import random
 import socket
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
@@ -55,12 +57,15 @@ class Writer:
 
     With a `name` it holds that advisory lock for as long as its connection lives, so of two
     processes with one name the second waits. Work must be safe to repeat: a lost COMMIT reply
-    repeats it.
+    repeats it. `failures` are attempts that the database kept from succeeding, and `failed_at` is
+    when the last one ended, by the monotonic clock.
     """
 
     def __init__(self, name: str | None = None, deadline: float = DEADLINE) -> None:
         self.name = name
         self.deadline = deadline
+        self.failures = 0
+        self.failed_at = -math.inf
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="database")
         self._raw: Any = None
         self._prepared = False
@@ -79,10 +84,13 @@ class Writer:
                 return await self._attempt(work, too_slow)
             except NameTaken as error:
                 logger.warning("%s", error)
+                self.failed_at = time.monotonic()
             except Exception as error:
                 if fault_of(error) not in (Fault.WAIT, Fault.SLOW):
                     raise
                 logger.warning("The database cannot now (attempt %d): %s", attempt, error)
+                self.failures += 1
+                self.failed_at = time.monotonic()
             await asyncio.sleep(pause)
         raise AssertionError("pauses() never ends")
 

@@ -102,6 +102,7 @@ class Session:
         self._subscriptions = subscriptions
         self._unsubscribe = list(unsubscribe)
         self._on_connect = on_connect
+        self._keeps_session = session_expiry > 0
         self._receive_maximum = receive_maximum
         self._high_water = high_water
         self._back_off = back_off
@@ -110,6 +111,7 @@ class Session:
         self._connection: Connection | None = None
         self._connections = 0  # attempts, which number the connections
         self._accepted = 0
+        self._sessions_lost = 0
         self._failures = 0
         self._queue: deque[Received] = deque()
         self._queue_filled = asyncio.Event()
@@ -142,6 +144,11 @@ class Session:
     def reconnects(self) -> int:
         """How often the connection was made again."""
         return max(0, self._accepted - 1)
+
+    @property
+    def sessions_lost(self) -> int:
+        """How often a connection that was made again found that the broker had kept no session."""
+        return self._sessions_lost
 
     async def run(self) -> None:
         """Stays connected until `stop()`; raises SessionTakenOver and SubscriptionRefused."""
@@ -274,6 +281,8 @@ class Session:
         except ssl.SSLError as error:
             raise ConnectionError(without_tls(error)) from error
         self.session_present = connack.session_present
+        if self._accepted and self._keeps_session and not self.session_present:
+            self._sessions_lost += 1
         self._accepted += 1
         self._settle_stranded()
         logger.info(

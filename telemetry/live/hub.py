@@ -13,6 +13,7 @@ from typing import Any
 import psycopg
 from django.conf import settings
 from django.db import Error, OperationalError, connection
+from prometheus_client import Gauge
 
 from telemetry import telling
 from telemetry.live import steps
@@ -42,6 +43,13 @@ LISTEN {steps.CHANNEL}
 """
 NOT_NOW = "The database does not tell what is new."
 
+
+STREAMS = Gauge(
+    "iotplatform_live_streams",
+    "Live streams that are open.",
+    multiprocess_mode="livesum",
+    registry=None,
+)
 
 # However few this process may have, so many may be one person's.
 LEAST_SHARE = 4
@@ -95,9 +103,11 @@ class Hub:
         with self._changed:
             self._check_room(stream.following)
             self._streams.add(stream)
+            STREAMS.set(len(self._streams))
             self._start()
             if not self._changed.wait_for(lambda: self._ring, START_SECONDS):
                 self._streams.discard(stream)
+                STREAMS.set(len(self._streams))
                 raise OperationalError(NOT_NOW)
             ring = self._ring
             assert ring
@@ -111,6 +121,7 @@ class Hub:
         """It is over; what it followed goes on for as long as its client may come back."""
         with self._changed:
             self._streams.discard(stream)
+            STREAMS.set(len(self._streams))
             for subject in stream.following.subjects:
                 if watch := self._watched.get(subject):
                     watch.streams.discard(stream)

@@ -22,7 +22,7 @@ def for_emqx(get_response: Handler) -> Handler:
         if not request.path_info.startswith(f"/{urls.BEFORE}"):
             return get_response(request)
         try:
-            match = resolve(request.path_info, urls.__name__)
+            match = request.resolver_match = resolve(request.path_info, urls.__name__)
         except Resolver404:
             return get_response(request)
         answer: HttpResponseBase = match.func(request)

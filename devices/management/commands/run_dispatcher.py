@@ -14,6 +14,8 @@ from devices.commands.dispatcher import Dispatcher, NotConnected
 from devices.daemon import services
 from devices.daemon.broker import session_options
 from devices.daemon.lifecycle import stop_on_signals
+from devices.daemon.listener import CannotListen, listening
+from devices.daemon.metrics import of_connections
 from devices.daemon.writer import Writer
 from devices.mqtt.session import Session, SessionTakenOver, SubscriptionRefused
 
@@ -37,7 +39,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, drain: bool, **options: Any) -> None:
         try:
             asyncio.run(dispatch(drain=drain))
-        except* (SessionTakenOver, NotConnected) as errors:
+        except* (SessionTakenOver, NotConnected, CannotListen) as errors:
             raise CommandError(str(errors.exceptions[0])) from errors
         except* SubscriptionRefused as errors:
             raise CommandError(NOT_LET.format(errors.exceptions[0])) from errors
@@ -66,7 +68,12 @@ async def dispatch(*, drain: bool) -> None:
     )
     stop_on_signals(dispatcher.stop)
     try:
-        await dispatcher.run(drain=drain)
+        # Who drains may do so beside one that has the port.
+        with listening(0 if drain else settings.METRICS_PORT) as listener:
+            listener.trouble = dispatcher.trouble
+            listener.tell(dispatcher.figures)
+            listener.tell(lambda: of_connections(session, writers))
+            await dispatcher.run(drain=drain)
     finally:
         for writer in writers:
             writer.close()

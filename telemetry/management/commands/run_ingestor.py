@@ -3,6 +3,7 @@
 import asyncio
 import gc
 from argparse import ArgumentParser
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -12,6 +13,8 @@ from django.core.management.base import BaseCommand, CommandError
 from devices.daemon import services
 from devices.daemon.broker import session_options
 from devices.daemon.lifecycle import stop_on_signals
+from devices.daemon.listener import CannotListen, Listener, listening
+from devices.daemon.metrics import of_connections
 from devices.daemon.writer import NameLost, Writer
 from devices.mqtt import topics
 from devices.mqtt.session import Session, SessionTakenOver, Subscription, SubscriptionRefused
@@ -21,6 +24,9 @@ from telemetry.models import BrokerSession
 # A batch makes tens of thousands of objects and no cycles: looking for those every 700 objects, as
 # usual, costs a third of the time.
 COLLECT_OBJECTS = 100_000
+
+
+ENDS = (SessionTakenOver, SubscriptionRefused, NotConnected, NameLost, CannotListen)
 
 
 class Command(BaseCommand):
@@ -37,36 +43,47 @@ class Command(BaseCommand):
         gc.set_threshold(COLLECT_OBJECTS)
         try:
             asyncio.run(ingest(drain=drain))
-        except* (SessionTakenOver, SubscriptionRefused, NotConnected, NameLost) as errors:
+        except* ENDS as errors:
             raise CommandError(str(errors.exceptions[0])) from errors
 
 
 async def ingest(*, drain: bool) -> None:
-    """Put the ingestor together as configured and run it to its end."""
-    service = services.ingestor()
-    client_id = service.client_id
-    wanted = subscriptions()
+    """Run the ingestor that is configured to its end; others are told from the beginning on."""
+    client_id = services.ingestor().client_id
     # The first holds the client id; the second only helps with a backlog.
     writers = [Writer(client_id), Writer()]
     try:
-        former = await writers[0].run(
-            partial(BrokerSession.remember, client_id, [each.filter for each in wanted])
-        )
-        ingestor: Ingestor
-        session = Session(
-            **session_options(service),
-            client_id=client_id,
-            subscriptions=wanted,
-            unsubscribe=former,
-            receive_maximum=RECEIVE_MAXIMUM,
-            on_connect=lambda present: ingestor.connected(present),
-        )
-        ingestor = Ingestor(session, writers, client_id)
-        stop_on_signals(ingestor.stop)
-        await ingestor.run(drain=drain)
+        # Who drains may do so beside one that has the port.
+        with listening(0 if drain else settings.METRICS_PORT) as listener:
+            await work(client_id, writers, listener, drain=drain)
     finally:
         for writer in writers:
             writer.close()
+
+
+async def work(
+    client_id: str, writers: Sequence[Writer], listener: Listener, *, drain: bool
+) -> None:
+    """Put the ingestor together and run it."""
+    wanted = subscriptions()
+    former = await writers[0].run(
+        partial(BrokerSession.remember, client_id, [each.filter for each in wanted])
+    )
+    ingestor: Ingestor
+    session = Session(
+        **session_options(services.ingestor()),
+        client_id=client_id,
+        subscriptions=wanted,
+        unsubscribe=former,
+        receive_maximum=RECEIVE_MAXIMUM,
+        on_connect=lambda present: ingestor.connected(present),
+    )
+    ingestor = Ingestor(session, writers, client_id)
+    listener.trouble = ingestor.trouble
+    listener.tell(ingestor.figures)
+    listener.tell(lambda: of_connections(session, writers))
+    stop_on_signals(ingestor.stop)
+    await ingestor.run(drain=drain)
 
 
 def subscriptions() -> list[Subscription]:
