@@ -30,16 +30,14 @@ def cast() -> SimpleNamespace:
     `stranger`, and a device; `staff`, who is a superuser."""
     t0 = Tenant.objects.get_or_create(slug="t0", defaults={"name": "t0"})[0]
     other = Tenant.objects.create(slug="other", name="Other Ltd")
-    made = [
-        *(new_user(f"{role}@t0.example", t0, role) for role in Role),
-        new_user("stranger@other.example", other, Role.ADMIN),
-        new_user("staff@example.com", None, Role.ADMIN, is_superuser=True),
-    ]
-    # Optimization: thousands of tests begin with these rows, so there is a statement for each kind.
-    people = dict(zip((*Role.values, "stranger", "staff"), User.objects.bulk_create(made)))
-    new = [new_device("dev-01", t0), new_device("foreign-01", other)]
-    device, foreign = Device.objects.bulk_create(new)
-    return SimpleNamespace(t0=t0, other=other, device=device, foreign=foreign, **people)
+    people = {role.value: new_user(f"{role}@t0.example", t0, role) for role in Role}
+    people["stranger"] = new_user("stranger@other.example", other, Role.ADMIN)
+    people["staff"] = new_user("staff@example.com", None, Role.ADMIN, is_superuser=True)
+    devices = {"device": new_device("dev-01", t0), "foreign": new_device("foreign-01", other)}
+    # Optimization: thousands of tests begin here, so there is one statement for each kind of row.
+    User.objects.bulk_create(people.values())
+    Device.objects.bulk_create(devices.values())
+    return SimpleNamespace(t0=t0, other=other, **people, **devices)
 
 
 def user(email: str, tenant: Tenant | None, role: str = Role.VIEWER, **fields: Any) -> User:
