@@ -152,6 +152,12 @@ class RejectedMessage(models.Model):
                 name="rejected_open_by_tenant",
                 condition=models.Q(resolved_at__isnull=True),
             ),
+            # What is removed first where a tenant has too many (telemetry/upkeep/rejected.py).
+            models.Index(
+                fields=["tenant", "received_at", "id"],
+                name="rejected_resolved_by_tenant",
+                condition=models.Q(resolved_at__isnull=False),
+            ),
             # The list of platform staff, and `maintain`.
             models.Index(fields=["-received_at", "-id"], name="rejected_by_time"),
             # A device's list, and `maintain` where it erases the device.

@@ -107,13 +107,23 @@ def turn(outcomes: Sequence[Outcome], limit: int) -> Turn:
     with connection.cursor() as cursor:
         cursor.execute(statements.BY_INDEX)
         _record(cursor, outcomes)
-        cursor.execute(statements.EXPIRE, [EXPIRE_ROWS])
-        expired = cursor.rowcount
+        expired = _expire(cursor)
         due = _due(cursor, limit) if limit else []
         claims = _claim(cursor, due) if due else []
         wait = None if claims else _wait(cursor)
     has_more = 0 < limit == len(due) or expired == EXPIRE_ROWS
     return Turn(claims, expired, has_more, wait)
+
+
+@transaction.atomic
+def expire() -> int:
+    """End commands whose life is over, as a turn does; returns how many, 0 once there is none.
+
+    For as long as no dispatcher does that. Of two who do, each has others.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(statements.BY_INDEX)
+        return _expire(cursor)
 
 
 def add(cursor: Any, device_ids: Collection[int]) -> None:
@@ -181,6 +191,11 @@ def _columns(outcomes: Iterable[Outcome]) -> dict[str, Any]:
 
 def _claimed_at(outcome: Outcome) -> datetime:
     return outcome.claim.claimed_at
+
+
+def _expire(cursor: Any) -> int:
+    cursor.execute(statements.EXPIRE, [EXPIRE_ROWS])
+    return int(cursor.rowcount)
 
 
 def _due(cursor: Any, limit: int) -> list[int]:

@@ -1,11 +1,9 @@
 """`manage.py maintain`: what it does, what it leaves, and that it can say so first."""
 
 from datetime import UTC, datetime, timedelta
-from io import StringIO
 
 import pytest
 from django.contrib.sessions.models import Session
-from django.core.management import call_command
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
@@ -20,42 +18,16 @@ from devices.models import (
     CommandTransition,
     Device,
     DeviceState,
-    DeviceType,
 )
 from telemetry import partitions
 from telemetry.ingest import store
-from telemetry.maintenance import erase, outlived
 from telemetry.models import Receipt, RejectedMessage, Telemetry
-from tests.cast import NOON, readings, rejected
-from tests.queries import plan_of
+from telemetry.upkeep.rows import erase
+from tests.cast import rejected
 from tests.telemetry.conftest import message
+from tests.telemetry.upkeep.conftest import maintain
 
-pytestmark = pytest.mark.django_db(transaction=True)
-
-
-def maintain(*arguments):
-    out = StringIO()
-    call_command("maintain", *arguments, stdout=out)
-    return out.getvalue()
-
-
-def drop_weeks():
-    for week in partitions.existing():
-        connection.cursor().execute(f"DROP TABLE {partitions.name_of(week)}")
-
-
-@pytest.fixture
-def _no_weeks(transactional_db):
-    """Other tests leave empty ones, and these would too."""
-    drop_weeks()
-    yield
-    drop_weeks()
-
-
-@pytest.fixture(autouse=True)
-def _old_week(_no_weeks, dev):
-    """A week long gone by, with a reading in it."""
-    store([message({"ts": (datetime.now(UTC) - timedelta(days=30)).timestamp()})])
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("_old_week")]
 
 
 def test_weeks_older_than_the_history_are_dropped(settings):
@@ -114,7 +86,7 @@ def test_many_receipts_are_pruned_block_by_block(dev):
 
 
 def test_a_deleted_device_is_erased_with_all_it_said(dev, monkeypatch):
-    monkeypatch.setattr("telemetry.maintenance.CHUNK_ROWS", 2)
+    monkeypatch.setattr("telemetry.upkeep.rows.CHUNK_ROWS", 2)
     store([message([{"temp": n} for n in range(5)]), message(b"\xff")])
     store([message({"temp": 1}, uid="dev-02")])
     Device.objects.filter(pk=dev.pk).update(
@@ -128,22 +100,13 @@ def test_a_deleted_device_is_erased_with_all_it_said(dev, monkeypatch):
 
 
 def test_many_rejected_messages_of_a_deleted_device_are_deleted_chunk_by_chunk(dev, monkeypatch):
-    monkeypatch.setattr("telemetry.maintenance.CHUNK_ROWS", 2)
+    monkeypatch.setattr("telemetry.upkeep.rows.CHUNK_ROWS", 2)
     for _ in range(5):
         rejected(dev.tenant)
     with CaptureQueriesContext(connection) as captured:
         erase(dev)
     deletions = [each for each in captured if 'DELETE FROM "telemetry_rejected' in each["sql"]]
     assert (len(deletions), RejectedMessage.objects.count()) == (3, 0)
-
-
-def test_old_rejected_messages_are_deleted(dev):
-    store([message(b"\xff"), message(b"\xfe")])
-    old = RejectedMessage.objects.first()
-    old.received_at -= timedelta(days=402)
-    old.save()
-    assert "rejected messages older than 400 days: 1 deleted" in maintain()
-    assert RejectedMessage.objects.count() == 1
 
 
 def test_a_device_deleted_just_now_waits_for_its_last_batch(dev):
@@ -177,7 +140,7 @@ def batch(dev):
 
 
 def test_commands_that_ended_long_ago_are_deleted_with_their_steps_and_batches(dev, monkeypatch):
-    monkeypatch.setattr("telemetry.maintenance.CHUNK_ROWS", 2)
+    monkeypatch.setattr("telemetry.upkeep.rows.CHUNK_ROWS", 2)
     old = [batch(dev) for _ in range(5)]
     end(Command.objects.filter(batch__in=old))
     kept = batch(dev)
@@ -215,7 +178,7 @@ def test_old_commands_and_batches_are_only_counted_in_a_dry_run(dev):
 
 
 def test_commands_of_a_deleted_device_are_deleted_chunk_by_chunk(dev, monkeypatch):
-    monkeypatch.setattr("telemetry.maintenance.CHUNK_ROWS", 2)
+    monkeypatch.setattr("telemetry.upkeep.rows.CHUNK_ROWS", 2)
     for _ in range(5):
         batch(dev)
     with CaptureQueriesContext(connection) as captured:
@@ -224,63 +187,3 @@ def test_commands_of_a_deleted_device_are_deleted_chunk_by_chunk(dev, monkeypatc
     assert len(deletions) == 3
     assert (Command.objects.count(), CommandTransition.objects.count()) == (0, 0)
     assert not Device.objects.exists()
-
-
-@pytest.fixture
-def kept_a_week(dev):
-    """A type that keeps readings for a week, of which dev-01 is; dev-02 is of none."""
-    kind = DeviceType.objects.create(name="sensor", tenant=dev.tenant, retention_days=7)
-    Device.objects.filter(pk=dev.pk).update(type=kind)
-    now = datetime.now(UTC)
-    for uid in ("dev-01", "dev-02"):
-        days = (8, 7.01, 6.99, 0)
-        store(
-            [message({"ts": (now - timedelta(days=d)).timestamp(), "d": d}, uid=uid) for d in days]
-        )
-    return kind
-
-
-def days_kept(uid):
-    kept = Telemetry.objects.filter(device__device_uid=uid).order_by("ts")
-    return [reading.payload.get("d") for reading in kept]
-
-
-def test_readings_are_deleted_when_the_type_of_their_device_keeps_them_no_longer(kept_a_week):
-    assert "type keeps them: 3 deleted" in maintain()
-    assert days_kept("dev-01") == [6.99, 0]
-    assert days_kept("dev-02") == [8, 7.01, 6.99, 0]
-    assert "type keeps them: 0 deleted" in maintain()
-
-
-def test_many_old_readings_are_deleted_chunk_by_chunk(kept_a_week, monkeypatch):
-    monkeypatch.setattr("telemetry.maintenance.CHUNK_ROWS", 2)
-    moment = datetime.now(UTC) - timedelta(days=20)
-    # Of one moment there may be more than a chunk holds.
-    for n in range(5):
-        store([message({"ts": moment.timestamp(), "n": n})])
-        store([message({"ts": (moment + timedelta(seconds=n)).timestamp(), "m": n})])
-    assert "type keeps them: 13 deleted" in maintain()
-    assert days_kept("dev-01") == [6.99, 0]
-
-
-@pytest.mark.parametrize("days", [None, 400, 36_500])
-def test_a_type_that_keeps_readings_no_shorter_than_the_platform_deletes_none(kept_a_week, days):
-    DeviceType.objects.update(retention_days=days)
-    assert "type keeps them: 0 deleted" in maintain()
-
-
-def test_what_a_type_keeps_no_longer_is_only_counted_in_a_dry_run(kept_a_week):
-    assert "type keeps them: 3 to be deleted" in maintain("--dry-run")
-    assert days_kept("dev-01") == [None, 8, 7.01, 6.99, 0]
-
-
-def test_a_device_without_old_readings_costs_a_look_at_an_index(kept_a_week, dev):
-    DeviceType.objects.update(retention_days=100)
-    readings(dev, 3_000, every=timedelta(seconds=1))
-    week = partitions.name_of(partitions.week_of(NOON))
-    connection.cursor().execute(f"ANALYZE {week}")
-    with CaptureQueriesContext(connection) as captured:
-        list(outlived(NOON + timedelta(days=99)))
-    (statement,) = [query["sql"] for query in captured if week in query["sql"]]
-    (node,) = [node for node in plan_of(statement) if node.get("Relation Name") == week]
-    assert node["Index Name"] == f"{week}_pkey"
