@@ -43,7 +43,7 @@ distinguished_name = name
 x509_extensions = authority
 [name]
 O = IoT platform
-CN = IoT platform, authority of $(date -u +%Y-%m-%d)
+CN = IoT platform, authority $(openssl rand -hex 4)
 [authority]
 basicConstraints = critical, CA:TRUE, pathlen:0
 keyUsage = critical, keyCertSign, cRLSign
@@ -83,7 +83,7 @@ alternatives_of() {
     echo "$out"
 }
 
-# Whether the certificate is ours, whatever its names and its time.
+# Whether the certificate is ours, whatever its names and its time: no two authorities have one name.
 is_ours() {
     test -e "$AUTHORITY/ca.pem" || return
     test "$(openssl x509 -in "$CERTS/fullchain.pem" -noout -issuer | cut -d= -f2-)" = \

@@ -1,0 +1,122 @@
+"""The script that makes certificates: what they are good for, and what it does not overwrite."""
+
+import stat
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.deploy.tls import Certificates
+
+NAMES = "iot.example.com", "192.0.2.7", "2001:db8::7"
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    certificates = Certificates(tmp_path_factory.mktemp("certificates"))
+    certificates.make(*NAMES)
+    return certificates
+
+
+def openssl(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = ["openssl", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def contents(*directories: Path) -> dict[str, bytes]:
+    return {each.name: each.read_bytes() for path in directories for each in path.iterdir()}
+
+
+@pytest.mark.parametrize(
+    ("option", "name", "is_vouched_for"),
+    [
+        ("-verify_hostname", "iot.example.com", True),
+        ("-verify_ip", "192.0.2.7", True),
+        ("-verify_ip", "2001:db8::7", True),
+        ("-verify_hostname", "other.example.com", False),
+    ],
+)
+def test_the_certificate_is_good_for_what_it_was_asked_for(made, option, name, is_vouched_for):
+    command = "verify", "-x509_strict", "-purpose", "sslserver", "-CAfile", made.ca, option, name
+    verified = openssl(*command, made.server / "fullchain.pem")
+    assert (verified.returncode == 0) == is_vouched_for, verified.stderr
+
+
+@pytest.mark.parametrize(("days", "is_over"), [(396, 0), (398, 1)])
+def test_browsers_take_it_and_it_ends_after_thirteen_months(made, days, is_over):
+    ends = "-checkend", str(days * 86400)
+    certificate = made.server / "fullchain.pem"
+    assert openssl("x509", "-noout", "-in", certificate, *ends).returncode == is_over
+
+
+def test_keys_are_for_their_owner_and_the_rest_is_for_the_proxy(made):
+    modes = {each.name: stat.S_IMODE(each.stat().st_mode) for each in made.server.iterdir()}
+    assert modes == {"privkey.pem": 0o600, "fullchain.pem": 0o644, "ca.pem": 0o644}
+    assert stat.S_IMODE(made.authority.stat().st_mode) == 0o700
+    assert not (made.server / "ca-key.pem").exists()
+
+
+def test_nothing_is_made_anew_before_its_time_and_it_is_said_what_devices_get(made):
+    before = contents(made.server, made.authority)
+    for again in (made.make(), made.make(*NAMES)):
+        assert "nothing was changed" in again.stdout
+        assert "For devices:  certs/ca.pem" in again.stdout
+    assert contents(made.server, made.authority) == before
+
+
+@pytest.mark.parametrize("arguments", [("--renew",), ("other.example.com",)])
+def test_a_new_certificate_is_of_the_same_authority(tmp_path, arguments):
+    made = Certificates(tmp_path)
+    made.make(*NAMES)
+    authority, before = contents(made.authority), contents(made.server)
+    assert "A new certificate" in made.make(*arguments).stdout
+    assert contents(made.authority) | {"names": b""} == authority | {"names": b""}
+    after = contents(made.server)
+    assert after["ca.pem"] == before["ca.pem"]
+    assert after["privkey.pem"] != before["privkey.pem"]
+    assert openssl("verify", "-CAfile", made.ca, made.server / "fullchain.pem").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("lost", "said"),
+    [
+        ("authority/ca-key.pem", "bring ca.pem and ca-key.pem back from your backup"),
+        ("authority/ca.pem", "is of another authority than authority"),
+    ],
+)
+def test_an_authority_that_devices_trust_is_not_replaced(tmp_path, lost, said):
+    made = Certificates(tmp_path)
+    made.make("iot.example.com")
+    (tmp_path / lost).unlink()
+    before = contents(made.server, made.authority)
+    refused = made.make("--renew")
+    assert refused.returncode == 1
+    assert said in refused.stdout
+    assert contents(made.server, made.authority) == before
+
+
+def test_a_certificate_of_somebody_else_is_not_overwritten(tmp_path, made):
+    ours = Certificates(tmp_path)
+    ours.make("iot.example.com")
+    theirs = (made.server / "fullchain.pem").read_bytes()
+    (ours.server / "fullchain.pem").write_bytes(theirs)
+    refused = ours.make("--renew")
+    assert refused.returncode == 1
+    assert "Move it away first" in refused.stdout
+    assert contents(ours.server)["fullchain.pem"] == theirs
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((), "For which names?"),
+        (("two words",), "“two words” is no name and no address"),
+        (("192.0.2.777",), "bad ip address"),
+    ],
+)
+def test_what_is_no_name_makes_no_certificate(tmp_path, arguments, said):
+    made = Certificates(tmp_path)
+    refused = made.make(*arguments)
+    assert refused.returncode == 1
+    assert said in refused.stdout
+    assert not (made.server / "fullchain.pem").exists()
