@@ -182,18 +182,20 @@ admin.site.password_change = change_own_password  # type: ignore[assignment, met
 
 @admin.register(Tenant)
 class TenantAdmin(TenantScopedAdmin):
-    list_display = ["slug", "name", "work_in"]
+    list_display = ["slug", "name", "retention_days", "work_in"]
     staff_only = ("work_in",)
     search_fields = ["slug", "name"]
     search_help_text = _("Slug or name")
-    fields = ["slug", "name"]
+    fields = ["slug", "name", "retention_days"]
 
     def get_urls(self) -> list[URLPattern]:
         page = self.admin_site.admin_view(switch_tenant)
         return [path("switch/", page, name="accounts_tenant_switch"), *super().get_urls()]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Tenant | None = None) -> list[str]:
-        return ["slug"] if obj else []
+        # What is kept of a tenant is agreed with who runs the platform.
+        theirs = [] if person(request).is_superuser else ["retention_days"]
+        return ["slug", *theirs] if obj else theirs
 
     @display(description="")
     def work_in(self, tenant: Tenant) -> SafeString:

@@ -23,6 +23,9 @@ OWN = {
 }
 """What people cannot change about themselves, and what to do instead."""
 
+ACME = {"slug": "acme", "name": "Acme Ltd", "retention_days": None}
+NOT_THEIRS = "Only platform staff change for how long a tenant keeps readings. Ask them."
+
 
 def example(name: str, value: Any, **options: Any) -> OpenApiExample:
     return OpenApiExample(name, value=value, **options)
@@ -231,13 +234,13 @@ class UserSerializer(StrictFields, SentOnly):
         return user
 
 
-@extend_schema_serializer(examples=[example("A tenant", {"slug": "acme", "name": "Acme Ltd"})])
+@extend_schema_serializer(examples=[example("A tenant", ACME)])
 class TenantSerializer(StrictFields, SentOnly):
     """A customer of the platform."""
 
     class Meta:
         model = Tenant
-        fields = ["slug", "name"]
+        fields = ["slug", "name", "retention_days"]
         # That it is taken, the database says, also if somebody takes it at the same moment.
         extra_kwargs = {"slug": {"validators": [validate_slug]}}
 
@@ -246,3 +249,9 @@ class TenantSerializer(StrictFields, SentOnly):
             advice = "It never changes: the topics of the tenant's devices begin with it."
             raise serializers.ValidationError(advice)
         return slug
+
+    def validate_retention_days(self, days: int | None) -> int | None:
+        former = self.instance and self.instance.retention_days
+        if days != former and not person(self.context["request"]).is_superuser:
+            raise serializers.ValidationError(NOT_THEIRS)
+        return days

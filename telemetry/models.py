@@ -185,10 +185,6 @@ class RejectedOverflowQuerySet(models.QuerySet["RejectedOverflow"]):
         """Platform staff see all, also that of no tenant; others that of their tenant."""
         return self if user.sees_all_tenants else self.filter(tenant_id=user.works_in_id)
 
-    def total(self) -> int:
-        """How many messages were removed in all."""
-        return int(self.aggregate(models.Sum("number", default=0))["number__sum"])
-
 
 class RejectedOverflow(models.Model):
     """How many rejected messages of a tenant, or of none, `maintain` has removed because there were

@@ -3,7 +3,9 @@
 from typing import Any
 from urllib.parse import urlencode
 
+from django.conf import settings
 from django.core.exceptions import PermissionDenied
+from django.db.models import Max, Sum
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import reverse
@@ -11,10 +13,11 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from accounts.admin import coloured, moment, person
+from accounts.words import number
 from devices.models import Device
 from telemetry.console.advice import ADVICE
 from telemetry.groups import COUNTED, Group, groups, totals
-from telemetry.models import RejectedMessage
+from telemetry.models import RejectedMessage, RejectedOverflow
 from telemetry.reasons import SHORT, Reason
 
 FEW = 5
@@ -29,6 +32,18 @@ OURS = (Reason.ERROR, Reason.DATABASE)
 def label(reason: str) -> SafeString:
     """The word for a reason; red where the fault may be the platform's."""
     return coloured(SHORT.get(reason, reason), "danger" if reason in OURS else "")
+
+
+def removed(request: HttpRequest) -> dict[str, Any]:
+    """How many messages of those whom this person sees were removed, and by which limit."""
+    overflow = RejectedOverflow.objects.visible_to(person(request))
+    sums = overflow.aggregate(number=Sum("number", default=0), last_at=Max("last_at"))
+    return {
+        "number": sums["number"],
+        "said": number(sums["number"]),
+        "last": moment(sums["last_at"]),
+        "limit": number(settings.REJECTED_MAX),
+    }
 
 
 def page(model_admin: Any, request: HttpRequest) -> HttpResponse:
@@ -50,6 +65,7 @@ def page(model_admin: Any, request: HttpRequest) -> HttpResponse:
         "title": _("Rejected messages"),
         "media": model_admin.media,
         "shown": "groups",
+        "removed": removed(request),
         "can_deal": model_admin.has_deal_permission(request),
         "one": one and one[0],
         "is_later": bool(one and after is not None),

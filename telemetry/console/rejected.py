@@ -141,6 +141,7 @@ class RejectedMessageAdmin(ReadOnlyAdmin):
                 "chosen": chosen.urlencode(),
                 "can_deal": self.has_deal_permission(request),
                 "shown": "list",
+                "removed": grouped.removed(request),
                 **(extra_context or {}),
             },
         )

@@ -149,9 +149,20 @@ def test_what_was_changed_and_by_whom_is_in_the_history(cast):
 
 def test_a_tenants_admin_renames_the_tenant_and_nothing_else(cast):
     page = reverse("admin:accounts_tenant_change", args=[cast.t0.pk])
-    people.console(cast.admin).post(page, {"name": "Acme", "slug": "acme"})
+    sent = {"name": "Acme", "slug": "acme", "retention_days": 1}
+    people.console(cast.admin).post(page, sent)
     cast.t0.refresh_from_db()
-    assert (cast.t0.name, cast.t0.slug) == ("Acme", "t0")
+    assert (cast.t0.name, cast.t0.slug, cast.t0.retention_days) == ("Acme", "t0", None)
+
+
+def test_staff_say_for_how_long_a_tenant_keeps_readings(cast, settings):
+    client = people.console(cast.staff)
+    page = reverse("admin:accounts_tenant_change", args=[cast.t0.pk])
+    client.post(page, {"name": "t0", "retention_days": 30})
+    cast.t0.refresh_from_db()
+    assert cast.t0.retention_days == 30
+    answer = client.post(page, {"name": "t0", "retention_days": settings.HISTORY_DAYS + 1})
+    assert "The platform keeps readings for 400 days (HISTORY_DAYS), and none" in answer.text
 
 
 def test_staff_create_a_tenant(cast):

@@ -23,7 +23,7 @@ from tests import cast as people
 from tests.accounts.doors import deleted_meanwhile
 
 TOMORROW = timezone.now() + timedelta(days=1)
-NEW = {"slug": "Acme.Hanoi-1", "name": "Acme Ltd"}
+NEW = {"slug": "Acme.Hanoi-1", "name": "Acme Ltd", "retention_days": None}
 
 
 def slugs(answer) -> list[str]:
@@ -77,8 +77,24 @@ def test_a_tenant_has_a_name(cast, name):
 
 def test_an_admin_renames_their_own(cast):
     answer = people.api(cast.admin).patch("/tenants/t0", {"name": "Acme"})
-    assert answer.json() == {"slug": "t0", "name": "Acme"}
+    assert answer.json() == {"slug": "t0", "name": "Acme", "retention_days": None}
     assert LogEntry.objects.get().get_change_message() == "Changed name."
+
+
+def test_staff_say_for_how_long_a_tenant_keeps_readings(cast, settings):
+    client = people.api(cast.staff)
+    assert client.patch("/tenants/t0", {"retention_days": 30}).json()["retention_days"] == 30
+    assert client.patch("/tenants/t0", {"retention_days": None}).json()["retention_days"] is None
+    for wrong in (0, -1, settings.HISTORY_DAYS + 1, 10**30, "soon"):
+        answer = client.patch("/tenants/t0", {"retention_days": wrong})
+        assert answer.json()["errors"][0]["field"] == "retention_days", wrong
+
+
+def test_an_admin_does_not(cast):
+    client = people.api(cast.admin)
+    answer = client.patch("/tenants/t0", {"retention_days": 30})
+    assert "Only platform staff" in answer.json()["errors"][0]["detail"]
+    assert client.patch("/tenants/t0", {"name": "A", "retention_days": None}).status_code == 200
 
 
 def test_another_tenant_does_not_exist(cast):

@@ -7,7 +7,7 @@ from django.contrib.admin.models import LogEntry
 from django.urls import reverse
 
 from telemetry.console.advice import ADVICE
-from telemetry.models import RejectedMessage, Telemetry
+from telemetry.models import RejectedMessage, RejectedOverflow, Telemetry
 from telemetry.reasons import Reason
 from tests import cast as people
 from tests.queries import queries_of
@@ -52,6 +52,17 @@ def test_the_open_messages_of_the_tenant_are_listed(cast, client):
 def test_staff_see_messages_of_no_tenant_too(cast):
     messages = {people.rejected(tenant) for tenant in (cast.t0, cast.other, None)}
     assert set(listed(people.console(cast.staff))) == messages
+
+
+@pytest.mark.parametrize("page", [REJECTED, LIST])
+def test_what_was_removed_because_there_was_too_much_is_said(cast, client, settings, page):
+    settings.REJECTED_MAX = 5_000
+    assert "more were removed" not in client.get(page).text
+    for tenant, number in ((cast.t0.pk, 1_234), (cast.other.pk, 3), (None, 1)):
+        RejectedOverflow.objects.create(tenant_id=tenant, number=number, last_at=people.NOON)
+    said = " ".join(client.get(page).text.split())
+    assert "1,234 more were removed because the limit of 5,000 a tenant" in said
+    assert "1,238 more were removed" in people.console(cast.staff).get(page).text
 
 
 def test_messages_are_found_by_state_reason_and_device(cast, client):
