@@ -1,0 +1,72 @@
+"""Whether what has to be done now and then is done: “manage.py maintain”."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+from django.db.models import Sum
+from django.utils import timezone
+
+from iotplatform.doctor.finding import Finding, ok, problem, warning
+from telemetry import partitions
+from telemetry.models import RejectedOverflow, Upkeep
+from telemetry.upkeep.jobs import jobs
+
+DAILY = timedelta(hours=26)
+LATE = timedelta(days=3)
+SOON = timedelta(days=1)
+MAINTAIN = (
+    "Run “manage.py maintain”, and have it run daily: docker compose has the service “maintenance”."
+)
+
+
+def weeks() -> Iterator[Finding]:
+    """Whether there are tables for the readings of the next days."""
+    now = timezone.now()
+    missing = partitions.missing_ahead(now)
+    if not missing:
+        last = max(partitions.existing()) + timedelta(days=6)
+        yield ok("partitions", f"There are tables for readings until {last}.")
+        return
+    said = f"There is no table for readings of the week of {missing[0]}"
+    if missing[0] <= partitions.week_of(now + SOON):
+        # The ingestor makes those that it lacks, but holds up ingest, and needs the right to.
+        yield problem("partitions", f"{said}, which is now.", MAINTAIN)
+    else:
+        yield warning("partitions", f"{said}.", MAINTAIN)
+
+
+def runs() -> Iterator[Finding]:
+    """When it last ran, and which of its jobs fail."""
+    now = timezone.now()
+    every = {job.name: job.every for job in jobs(now)}
+    rows = Upkeep.objects.filter(job__in=every).order_by("ended_at")
+    ended = {row.job: row.ended_at for row in rows}
+    if not ended:
+        yield warning("upkeep", "It never ran: nothing old is deleted.", MAINTAIN)
+        return
+    last = max(ended.values())
+    said = f"It last ran {last:%Y-%m-%d %H:%M} UTC."
+    if now - last > LATE:
+        yield problem("upkeep", said, MAINTAIN)
+    elif now - last > DAILY:
+        yield warning("upkeep", said, MAINTAIN)
+    elif failing := [job for job, at in ended.items() if last - at > every[job] + DAILY]:
+        advice = "Run “manage.py maintain” and see what it says."
+        said = f"{failing[0]} has not ended well since {ended[failing[0]]:%Y-%m-%d %H:%M} UTC."
+        yield problem("upkeep", said, advice)
+    else:
+        yield ok("upkeep", said)
+
+
+def overflow() -> Iterator[Finding]:
+    """Whether rejected messages were removed, because a tenant has too many of them."""
+    recent = RejectedOverflow.objects.filter(last_at__gt=timezone.now() - DAILY)
+    if number := recent.aggregate(all=Sum("number"))["all"]:
+        yield warning(
+            "rejected messages",
+            f"Of some tenants there are more than REJECTED_MAX: {number:,} of the oldest were "
+            "removed, some within a day.",
+            "See in the console, under Rejected messages, why devices are refused.",
+        )
+    else:
+        yield ok("rejected messages", "None was removed for being too many.")
