@@ -30,6 +30,6 @@ if ! test -r "$data/dynamic-security.json"; then
 fi
 
 own=$(mktemp)
-sed -e "s|^plugin .*|plugin $plugin|" -e "s|^listener .*|listener $listener|" \
+sed -e "s|^plugin .*|plugin $plugin|" -e "s|^listener 1883 .*|listener $listener|" \
     -e "s|/var/lib/mosquitto|$data|" "$config" > "$own"
 exec mosquitto -c "$own"

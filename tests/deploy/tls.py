@@ -3,12 +3,14 @@
 import contextlib
 import os
 import re
+import signal
 import socket
 import ssl
 import subprocess
 import urllib.request
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from django.db import connection
 
@@ -57,7 +59,8 @@ def running(log: Path, port: int, *command: str, **environment: str) -> Iterator
             yield
         finally:
             # What a script started beside its server as well.
-            os.killpg(process.pid, 15)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGTERM)
 
 
 class Nginx:
@@ -138,7 +141,8 @@ def adapted(file: str, own: Mapping[str, str]) -> str:
 
 def database_url() -> str:
     """Where other processes find the database of the tests."""
-    return f"{os.environ['DATABASE_URL'].rpartition('/')[0]}/{connection.settings_dict['NAME']}"
+    url = urlsplit(os.environ["DATABASE_URL"])
+    return url._replace(path=f"/{connection.settings_dict['NAME']}").geturl()
 
 
 def serial_at(port: int, trust: ssl.SSLContext) -> str:
