@@ -23,7 +23,8 @@ PASSWORD = "demo"
 ADMIN = "admin@example.com"
 COLLEAGUES = {"operator@example.com": Role.OPERATOR, "viewer@example.com": Role.VIEWER}
 
-ENVIRONMENT = {"DEBUG": "1", "AUTH_DEMO": "1"}
+# Ingestor and dispatcher of one machine cannot have one port for their metrics.
+ENVIRONMENT = {"DEBUG": "1", "AUTH_DEMO": "1", "METRICS_PORT": "0"}
 
 TOPIC = f"{TENANT}/devices/my-sensor/telemetry"
 READING = '{"temperature": 21.5}'
