@@ -9,7 +9,8 @@ from benchmarks.soak.devices import Sent
 from benchmarks.soak.samples import Watch, trend
 from benchmarks.soak.visitors import Streams, Visitor
 
-LEAST_SAMPLES = 6
+# By then caches are warm: what live streams keep for those who come back fills for five minutes.
+LEAST_SECONDS = 20 * 60
 
 
 class Course(NamedTuple):
@@ -95,11 +96,11 @@ def streams(course: Course) -> Iterator[str]:
 
 
 def processes(course: Course) -> Iterator[str]:
-    """All are the ones that were started, and hold no more than before."""
+    """All are the ones that were started and, in a long run, hold no more than before."""
     yield from (f"{name} was started anew." for name in course.watch.changed())
     for name, samples in course.watch.samples.items():
         found = trend(samples)
-        if len(samples) >= LEAST_SAMPLES and not found.is_flat:
+        if course.seconds >= LEAST_SECONDS and not found.is_flat:
             yield f"{name} grew by {found.grown / 1e6:.1f} MB in the second half."
 
 
