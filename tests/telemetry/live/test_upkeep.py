@@ -43,10 +43,16 @@ def too_old(live, settings):
 
 
 class Ingest:
-    """Stores one reading after the other, until it is told to stop."""
+    """Stores one reading after the other, until its end."""
 
     def __init__(self, uid):
         self.uid, self.stored, self.is_over = uid, 0, threading.Event()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.is_over.set()
 
     def run(self):
         try:
@@ -74,8 +80,11 @@ def shown(reader, number):
 
 
 def test_neither_ingest_nor_exports_nor_streams_wait_for_it(live, reader, too_old):
-    ingest = Ingest(live.device.device_uid)
-    with ThreadPoolExecutor(2) as threads, other_connection() as slow:
+    with (
+        ThreadPoolExecutor(2) as threads,
+        other_connection() as slow,
+        Ingest(live.device.device_uid) as ingest,
+    ):
         running = threads.submit(ingest.run)
         # An export that reads the week which is to go: dropped right away, it would hold up all.
         slow.execute("BEGIN")
@@ -89,8 +98,7 @@ def test_neither_ingest_nor_exports_nor_streams_wait_for_it(live, reader, too_ol
         slow.execute("COMMIT")
         said = upkeep.result()
         assert shown(reader, ingest.goes_on())
-        ingest.is_over.set()
-        running.result()
+    running.result()
     assert "readings older than 20 days: 1 dropped" in said
     assert "keeps them: 20 deleted" in said
     assert "beyond 5 of a tenant: 5 removed" in said
