@@ -3,6 +3,7 @@
 Values that hold for a trial (DEBUG) are refused where real data may be.
 """
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,31 @@ from devices.mqtt import topics
 
 LARGEST_PORT = 65535
 SHORTEST_SECRET = 32
-KNOWN_SECRETS = ("devsecret", "change-me", "changeme", "django-insecure")
+KNOWN_SECRETS = ("devsecret", "change-me", "changeme", "change_me", "django-insecure", "example")
 """How secrets begin that stand in examples."""
+KNOWN_PASSWORDS = (
+    "postgres",
+    "password",
+    "iotplatform",
+    "admin",
+    "public",
+    "root",
+    "secret",
+    "test",
+)
+"""What people, and servers at their first start, have for a password."""
 PAYLOAD_RANGE = (1024, 16 * 1024 * 1024)
-COMMAND_DEFAULTS = {"MAX_COMMAND": 16_384, "COMMAND_QUEUE": 100, "COMMAND_RATE": 20_000}
+LIMITS = {
+    "MAX_COMMAND": 16_384,
+    "COMMAND_QUEUE": 100,
+    "COMMAND_RATE": 20_000,
+    "REJECTED_MAX": 100_000,
+    "LIVE_STREAMS": 24,
+    "WEB_WORKERS": 2,
+    "WEB_THREADS": 32,
+}
+"""What has to be at least 1, and its default."""
+DAYS = ("DEDUPE_DAYS", "HISTORY_DAYS", "REJECTED_DAYS")
 
 NEW_SECRET = 'Make one: python3 -c "import secrets; print(secrets.token_urlsafe(48))".'
 DEBUG_ADVICE = "For a trial on this machine set DEBUG=1."
@@ -25,6 +47,10 @@ HINTS = {
     "JWT_SECRET": f"{NEW_SECRET} {DEBUG_ADVICE}",
     "DATABASE_URL": "It looks like postgresql://user:password@host:5432/database.",
 }
+NEW_PASSWORD = (
+    "Give the user another one, ALTER ROLE … PASSWORD '…', and write it into DATABASE_URL; of "
+    "docker compose it is POSTGRES_PASSWORD."
+)
 
 
 def error(number: int, message: str, hint: str) -> Error:
@@ -73,8 +99,9 @@ def check_numbers(**_: Any) -> list[CheckMessage]:
     ports = {
         "PORT": (settings.PORT, LARGEST_PORT),
         "MQTT__PORT": (settings.MQTT_PORT, LARGEST_PORT - int(settings.MQTT_EMBEDDED)),
+        # 0 is none at all.
+        "METRICS_PORT": (settings.METRICS_PORT or 1, LARGEST_PORT),
     }
-    days = {"DEDUPE_DAYS": settings.DEDUPE_DAYS, "HISTORY_DAYS": settings.HISTORY_DAYS}
     found: list[CheckMessage] = [
         error(3, f"{name}: {port} is no port.", f"Choose a number from 1 to {largest}.")
         for name, (port, largest) in ports.items()
@@ -82,12 +109,12 @@ def check_numbers(**_: Any) -> list[CheckMessage]:
     ]
     found += [
         error(4, f"{name}: {number} is no number of days.", "Choose at least 1.")
-        for name, number in days.items()
-        if number < 1
+        for name in DAYS
+        if (number := getattr(settings, name)) < 1
     ]
     found += [
         error(8, f"{name}: {limit} lets nothing through.", f"The default is {default}.")
-        for name, default in COMMAND_DEFAULTS.items()
+        for name, default in LIMITS.items()
         if (limit := getattr(settings, name)) < 1
     ]
     smallest, largest = PAYLOAD_RANGE
@@ -123,17 +150,42 @@ def check_secrets(**_: Any) -> list[CheckMessage]:
     if settings.DEBUG:
         return []
     secrets = {"SECRET_KEY": settings.SECRET_KEY, "JWT_SECRET": settings.JWT_SECRET}
-    found: list[CheckMessage] = []
-    for name, secret in secrets.items():
-        if secret.lower().startswith(KNOWN_SECRETS):
-            found.append(error(10, f"{name} is one that stands in an example.", HINTS[name]))
-        elif len(secret.encode()) < SHORTEST_SECRET:
-            problem = f"{name} is shorter than {SHORTEST_SECRET} bytes."
-            found.append(error(10, problem, HINTS[name]))
+    # Without it there are no metrics for others to read.
+    if settings.METRICS_TOKEN:
+        secrets["METRICS_TOKEN"] = settings.METRICS_TOKEN
+    found = [*weak(10, secrets), *known_passwords()]
     if settings.SECRET_KEY == settings.JWT_SECRET:
         # Who learns the one, from an app that checks tokens, must not forge sessions.
         found.append(error(11, "SECRET_KEY and JWT_SECRET are the same.", NEW_SECRET))
     return found
+
+
+def weak(number: int, secrets: Mapping[str, str]) -> Iterator[CheckMessage]:
+    """An error for each of them that stands in an example, or is short enough to be guessed."""
+    for name, secret in secrets.items():
+        hint = HINTS.get(name, NEW_SECRET)
+        if secret.lower().startswith(KNOWN_SECRETS):
+            yield error(number, f"{name} is one that stands in an example.", hint)
+        elif len(secret.encode()) < SHORTEST_SECRET:
+            yield error(number, f"{name} is shorter than {SHORTEST_SECRET} bytes.", hint)
+
+
+def known_passwords() -> Iterator[CheckMessage]:
+    """An error for each password of others' choice that anybody would try first."""
+    database = settings.DATABASES["default"]
+    passwords = {
+        "DATABASE_URL": (database.get("PASSWORD"), database.get("USER"), NEW_PASSWORD),
+        "MQTT__PASSWORD": (
+            settings.MQTT_PASSWORD,
+            settings.MQTT_USERNAME,
+            "Give the platform another one at the broker.",
+        ),
+    }
+    for name, (password, user, hint) in passwords.items():
+        # Without one, the server knows the user by other means.
+        said = (password or "").lower()
+        if said and (said in (*KNOWN_PASSWORDS, user) or said.startswith(KNOWN_SECRETS)):
+            yield error(18, f"{name}: its password is one that anybody would try.", hint)
 
 
 @register()
@@ -151,11 +203,7 @@ def check_access(**_: Any) -> list[CheckMessage]:
     if settings.MQTT_ACCESS == "emqx" and not settings.EMQX_API_URL.startswith("http"):
         problem = "EMQX__API_URL is no address: nobody could be put off the broker."
         found.append(error(17, problem, "It looks like http://broker:18083/api/v5."))
-    return found + [
-        error(16, f"{name} is shorter than {SHORTEST_SECRET} bytes.", NEW_SECRET)
-        for name, secret in secrets_of_access().items()
-        if len(secret.encode()) < SHORTEST_SECRET
-    ]
+    return [*found, *weak(16, secrets_of_access())]
 
 
 def secrets_of_access() -> dict[str, str]:
@@ -166,6 +214,7 @@ def secrets_of_access() -> dict[str, str]:
     }
     if settings.MQTT_ACCESS == "emqx":
         needed["MQTT__HOOK_SECRET"] = settings.MQTT_HOOK_SECRET
+        needed["EMQX__API_SECRET"] = settings.EMQX_API_SECRET
     return needed
 
 

@@ -3,14 +3,17 @@
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from iotplatform import checks
 from tests.iotplatform.processes import ROOT, environment, manage
 from tests.servers import free_port
 
 PRODUCTION = {
-    "DATABASE_URL": "postgresql+asyncpg://user:password@db.example.com:5432/iot",
+    "DATABASE_URL": "postgresql+asyncpg://user:7Hs-pw-Zq@db.example.com:5432/iot",
     "MQTT__HOST": "mqtt.example.com",
     "ALLOWED_HOSTS": "iot.example.com",
     "SECRET_KEY": "5pZq0B3Yw8uTn1Vd6Lr2Xk9Ea4Hj7Gs-",
@@ -51,6 +54,10 @@ def test_every_wrong_value_is_reported_at_once() -> None:
         "MAX_COMMAND": "0",
         "COMMAND_QUEUE": "-1",
         "COMMAND_RATE": "0",
+        "REJECTED_DAYS": "0",
+        "REJECTED_MAX": "0",
+        "METRICS_PORT": "-1",
+        "WEB_THREADS": "0",
         "MQTT__CA": "/nowhere/ca.pem",
         "LOG_LEVEL": "loud",
         "AUTH_DEMO": "1",
@@ -93,6 +100,49 @@ def test_an_address_of_no_postgresql_is_refused(url: str) -> None:
 )
 def test_a_secret_that_can_be_guessed_is_refused(secret: str) -> None:
     assert check(**{**PRODUCTION, "JWT_SECRET": secret}) == {"E010"}
+
+
+@pytest.mark.parametrize(
+    ("known", "found"),
+    [
+        ({"METRICS_TOKEN": "Change-Me-" + 40 * "x"}, {"METRICS_TOKEN is one"}),
+        ({"METRICS_TOKEN": "short"}, {"METRICS_TOKEN is shorter"}),
+        ({"DATABASES": {"default": {"PASSWORD": "Postgres"}}}, {"DATABASE_URL: its password"}),
+        ({"DATABASES": {"default": {"PASSWORD": "ann", "USER": "ann"}}}, {"DATABASE_URL: its"}),
+        ({"DATABASES": {"default": {"PASSWORD": "changeme1"}}}, {"DATABASE_URL: its password"}),
+        ({"DATABASES": {"default": {"USER": "postgres"}}}, set()),
+        ({"MQTT_PASSWORD": "public"}, {"MQTT__PASSWORD: its password"}),
+        ({"DEBUG": True, "MQTT_PASSWORD": "public", "METRICS_TOKEN": "x"}, set()),
+    ],
+)
+def test_nothing_starts_with_a_password_that_anybody_would_try(
+    known: dict[str, Any], found: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fine = {
+        "DEBUG": False,
+        "SECRET_KEY": 40 * "x",
+        "JWT_SECRET": 40 * "y",
+        "METRICS_TOKEN": "",
+        "DATABASES": {"default": {"PASSWORD": "7Hs-pw-Zq"}},
+        "MQTT_PASSWORD": "",
+        "MQTT_USERNAME": "iot",
+    }
+    monkeypatch.setattr(checks, "settings", SimpleNamespace(**fine | known))
+    said = [str(message.msg) for message in checks.check_secrets()]
+    assert len(said) == len(found)
+    assert all(text.startswith(start) for text, start in zip(said, found, strict=True))
+
+
+def test_who_the_broker_and_the_platform_are_to_each_other_cannot_be_guessed(settings: Any) -> None:
+    settings.MQTT_ACCESS, settings.MQTT_EMBEDDED = "emqx", False
+    settings.EMQX_API_URL = "http://broker:18083/api/v5"
+    settings.MQTT_INGEST_PASSWORD, settings.MQTT_DISPATCH_PASSWORD = 40 * "a", "change-me" * 5
+    settings.MQTT_HOOK_SECRET, settings.EMQX_API_SECRET = 40 * "b", "public"
+    said = {str(message.msg) for message in checks.check_access(app_configs=None)}
+    assert said == {
+        "MQTT__DISPATCH_PASSWORD is one that stands in an example.",
+        "EMQX__API_SECRET is shorter than 32 bytes.",
+    }
 
 
 def test_one_secret_for_both_purposes_is_refused() -> None:
