@@ -9,8 +9,10 @@ from pathlib import Path
 
 import django
 import pytest
+from django.db import connection
 
 from iotplatform import embedded
+from tests import template
 
 ROOT = Path(__file__).resolve().parent
 LOCAL_DIR = ROOT / (os.environ.get("LOCAL_DIR") or ".local")
@@ -44,6 +46,7 @@ def own_database() -> str:
     """
     server = embedded.Postgres(LOCAL_DIR / "test-postgres", fsync="off", max_connections="200")
     servers.enter_context(server.running())
+    template.prepare(server)
     for number in itertools.count(1):
         taken = servers.enter_context((LOCAL_DIR / f"test-run-{number}.lock").open("w"))
         with contextlib.suppress(BlockingIOError):
@@ -52,15 +55,16 @@ def own_database() -> str:
     raise AssertionError("unreachable")
 
 
+# Or each of the processes that tests start would compile the whole platform anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 # At import, so that it comes before everything that loads the settings. Workers of pytest-xdist
 # inherit the environment and with it the server; each makes a test database of its own on it.
 if not os.environ.get("DATABASE_URL"):
     os.environ["DATABASE_URL"] = own_database()
 os.environ.setdefault("DEBUG", "1")
-# Or each of the processes that tests start would compile the whole platform anew.
-os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "iotplatform.settings")
 django.setup()
+connection.settings_dict["TEST"]["TEMPLATE"] = template.name()
 
 
 def missing() -> list[str]:

@@ -2,9 +2,6 @@
 
 import contextlib
 import itertools
-import os
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,12 +14,12 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from accounts.models import Tenant
 from devices.models import Device
+from tests import template
 from tests.acceptance.browsers import launch, watched
 from tests.acceptance.fleet import Fleet
 from tests.acceptance.ledger import Ledger, wait_until
 from tests.acceptance.processes import Platform, Server
 from tests.acceptance.proxy import MqttProxy, PostgresProxy
-from tests.forks import ROOT
 from tests.servers import Mosquitto
 
 numbers = itertools.count(1)
@@ -37,14 +34,8 @@ def server() -> Iterator[Server]:
         with Server(Path(directory) / "postgres") as server:
             with server.connect() as connection:
                 connection.execute("CREATE DATABASE migrated")
-            migrate(server.postgres.url_of("migrated"))
+            template.fill(server.postgres.url_of("migrated"))
             yield server
-
-
-def migrate(url: str) -> None:
-    environment = {**os.environ, "DATABASE_URL": url, "DEBUG": "1"}
-    command = [sys.executable, "manage.py", "migrate", "--verbosity=0"]
-    subprocess.run(command, cwd=ROOT, env=environment, check=True)
 
 
 @pytest.fixture
