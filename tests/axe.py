@@ -8,12 +8,15 @@ from playwright.sync_api import Page
 GRAVE = ("serious", "critical")
 MOST_PLACES = 5
 """Of each finding; the others are mostly of the same kind."""
-OPTIONS = {"resultTypes": ["violations"]}
+ALL_RULES: list[str] = []
 
 
-def serious(page: Page) -> list[str]:
+def serious(page: Page, rules: list[str] = ALL_RULES) -> list[str]:
     """Findings that keep people from using the page: a rule, where, and what is missing."""
-    found = Axe().run(page, options=OPTIONS).response["violations"]
+    options: dict[str, Any] = {"resultTypes": ["violations"]}
+    if rules:
+        options["runOnly"] = rules
+    found = Axe().run(page, options=options).response["violations"]
     return [
         line for violation in found if violation["impact"] in GRAVE for line in lines_of(violation)
     ]

@@ -108,7 +108,7 @@ def full(cast: SimpleNamespace) -> SimpleNamespace:
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize(
     ("actor", "phases", "examples", "least"),
-    [("staff", "examples,coverage,fuzzing", 10, 3000), ("operator", "examples,fuzzing", 5, 300)],
+    [("staff", "examples,coverage,fuzzing", 4, 3000), ("operator", "examples,fuzzing", 2, 150)],
 )
 def test_a_server_keeps_to_the_document_whatever_it_is_sent(
     full, tmp_path, actor, phases, examples, least
