@@ -1,6 +1,6 @@
 # The production image: web server, ingestor and every management command. No embedded server is in
 # it; PostgreSQL and the MQTT broker are named by DATABASE_URL and MQTT__HOST.
-FROM python:3.11.14-slim-trixie AS base
+FROM python:3.11.16-slim-trixie AS base
 ENV PATH=/venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
@@ -19,12 +19,20 @@ COPY devices devices
 COPY telemetry telemetry
 COPY iotplatform iotplatform
 COPY templates templates
+COPY locale locale
 # Swagger UI is served from the same package; Redoc is not.
 RUN python manage.py collectstatic --noinput --ignore redoc
+# Nothing can be written where this runs, so it is translated for Python here.
+RUN python -m compileall -q /app
 # Whatever the umask was under which the sources were checked out.
 RUN chmod -R go+rX /app
 
 FROM base
+ARG REVISION=""
+LABEL org.opencontainers.image.title="iotplatform" \
+      org.opencontainers.image.version="0.1.0" \
+      org.opencontainers.image.revision="$REVISION" \
+      org.opencontainers.image.licenses="MIT"
 RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin app
 COPY --from=build /venv /venv
 COPY --from=build /app /app
@@ -32,6 +40,4 @@ COPY --from=build /app /app
 RUN install --directory --owner=app --group=app --mode=700 /app/.local
 USER app
 EXPOSE 8000
-CMD ["gunicorn", "iotplatform.wsgi", "--bind", "0.0.0.0:8000", "--worker-class", "gthread", \
-     "--workers", "2", "--threads", "32", "--graceful-timeout", "5", "--no-control-socket", \
-     "--worker-tmp-dir", "/dev/shm"]
+CMD ["gunicorn", "-c", "python:iotplatform.serving", "--bind", "0.0.0.0:8000", "iotplatform.wsgi"]

@@ -12,10 +12,13 @@ from tests.iotplatform.processes import ROOT
 
 BASE = "docker-compose.yml"
 DEMO = "docker-compose.demo.yml"
+LOCAL = "docker-compose.local.yml"
+SECRETS = "docker-compose.secrets.yml"
 
 # What a later file replaces where other lists grow.
 COMMANDS = ("command", "entrypoint", "test")
-VARIABLE = re.compile(r"\$(?:(?P<dollar>\$)|\{(?P<name>\w+)(?::-(?P<default>[^}]*))?\})")
+DEFAULT = r"[^{}]*(?:\$\{[^}]*\})?"
+VARIABLE = re.compile(rf"\$(?:(?P<dollar>\$)|\{{(?P<name>\w+)(?::-(?P<default>{DEFAULT}))?\}})")
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,11 @@ def fill(value: Any, variables: dict[str, str]) -> Any:
     match value:
         case str():
             return VARIABLE.sub(
-                lambda found: found["dollar"] or variables.get(found["name"]) or found["default"],
+                lambda found: (
+                    found["dollar"]
+                    or variables.get(found["name"])
+                    or fill(found["default"], variables)
+                ),
                 value,
             )
         case list():
@@ -86,12 +93,14 @@ def env_file(path: Path) -> dict[str, str]:
     return dict(line.split("=", 1) for line in lines)
 
 
-def environment(project: dict[str, Any], service: str) -> dict[str, str]:
-    """What `service` finds in its environment; `.env` is as in the example."""
+EXAMPLE = ROOT / ".env.example"
+
+
+def environment(project: dict[str, Any], service: str, settings: Path = EXAMPLE) -> dict[str, str]:
+    """What `service` finds in its environment, with the file `settings` as `.env`."""
     described = project["services"][service]
-    files = {".env": ".env.example"}
     name = described.get("env_file")
-    file = env_file(ROOT / files.get(name, name)) if name else {}
+    file = env_file(settings if name == ".env" else ROOT / name) if name else {}
     return {**file, **described.get("environment", {})}
 
 
@@ -99,3 +108,18 @@ def platform_services(project: dict[str, Any]) -> dict[str, Any]:
     """The services that run our image."""
     services: dict[str, Any] = project["services"]
     return {name: each for name, each in services.items() if each["image"] == "iotplatform"}
+
+
+def ends(service: dict[str, Any]) -> bool:
+    """Whether it does something once, rather than staying."""
+    return service.get("restart", "no") == "no"
+
+
+def started(project: dict[str, Any], *profiles: str) -> dict[str, Any]:
+    """The services that “docker compose up” starts with these profiles."""
+    services: dict[str, Any] = project["services"]
+    return {
+        name: each
+        for name, each in services.items()
+        if not each.get("profiles") or set(each["profiles"]) & set(profiles)
+    }

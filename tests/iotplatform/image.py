@@ -40,6 +40,7 @@ class Stage:
     directory: Path
     user: str = "root"
     command: list[str] = field(default_factory=list)
+    labels: dict[str, str] = field(default_factory=dict)
 
 
 class Builder:
@@ -93,6 +94,17 @@ class Builder:
         environment = self._current.environment
         for name, value in (pair.split("=", 1) for pair in shlex.split(rest)):
             environment[name] = self._here(value).replace("$PATH", environment["PATH"])
+
+    def _arg(self, rest: str) -> None:
+        name, value = shlex.split(rest)[0].split("=", 1)
+        self._current.environment[name] = value
+
+    def _label(self, rest: str) -> None:
+        environment = self._current.environment
+        for name, value in (pair.split("=", 1) for pair in shlex.split(rest)):
+            self._current.labels[name] = re.sub(
+                r"\$(\w+)", lambda found: environment[found[1]], value
+            )
 
     def _workdir(self, rest: str) -> None:
         self._current.directory = Path(self._here(rest))

@@ -20,16 +20,28 @@ from jsonschema import Draft202012Validator
 
 from iotplatform.embedded import Postgres
 from tests.iotplatform import compose
-from tests.iotplatform.processes import manage
+from tests.iotplatform.processes import ROOT, manage
 
 SCHEMA = Path(__file__).parent / "compose_spec" / "compose-spec.json"
-FILES = {"base": (compose.BASE,), "demo": (compose.BASE, compose.DEMO)}
+FILES = {
+    "base": (compose.BASE,),
+    "demo": (compose.BASE, compose.DEMO),
+    "local": (compose.BASE, compose.LOCAL),
+    "secrets": (compose.BASE, compose.SECRETS),
+}
+NEVER = {"proxy", "live", "mosquitto", "mosquitto-accounts", "prometheus"}
+"""What the demo does without."""
 ENDS = "service_completed_successfully"
 
 
 @pytest.fixture(params=FILES)
 def project(request: pytest.FixtureRequest) -> dict[str, Any]:
     return compose.load(*FILES[request.param])
+
+
+@pytest.fixture
+def example() -> dict[str, str]:
+    return compose.env_file(ROOT / ".env.example")
 
 
 @pytest.fixture
@@ -77,12 +89,19 @@ def test_one_service_makes_the_image_and_no_other_asks_a_registry(project: dict[
 
 def test_every_other_image_has_its_version_pinned(project: dict[str, Any]) -> None:
     images = {service["image"] for service in project["services"].values()}
-    assert images == {"iotplatform", "postgres:17", "emqx/emqx:5.8.6"}
+    assert images == {
+        "iotplatform",
+        "postgres:17.11-trixie",
+        "emqx/emqx:5.8.9",
+        "eclipse-mosquitto:2.0.22",
+        "nginx:1.30.4-trixie",
+        "prom/prometheus:v3.14.0",
+    }
 
 
 def test_the_containers_run_commands_that_exist(project: dict[str, Any]) -> None:
     texts = [" ".join(service.get("command", [])) for service in project["services"].values()]
-    run = [found[1] for text in texts if (found := re.search(r"manage\.py (\w+)", text))]
+    run = re.findall(r"manage\.py (\w+)", "\n".join(texts))
     assert {"migrate", "run_ingestor", "run_dispatcher", "simulate_devices", "maintain"} <= set(run)
     assert set(run) <= set(get_commands())
 
@@ -91,19 +110,49 @@ def test_whatever_is_waited_for_is_there_and_says_how_it_is(project: dict[str, A
     services = project["services"]
     waits = chain.from_iterable(each.get("depends_on", {}).items() for each in services.values())
     for name, how in waits:
-        has_end = services[name].get("restart", "no") == "no"
-        assert has_end == (how["condition"] == ENDS)
+        assert compose.ends(services[name]) == (how["condition"] == ENDS)
         assert "healthcheck" in services[name] or how["condition"] != "service_healthy"
 
 
-def test_every_volume_is_declared(project: dict[str, Any]) -> None:
+@pytest.mark.parametrize(("broker", "other"), [("emqx", "mosquitto"), ("mosquitto", "emqx")])
+def test_only_the_other_broker_is_waited_for_in_vain(broker: str, other: str) -> None:
+    services = compose.started(compose.load(compose.BASE), broker, "monitoring")
+    waits = [
+        (name, how)
+        for service in services.values()
+        for name, how in service.get("depends_on", {}).items()
+        if name not in services
+    ]
+    assert waits
+    assert all(name == other and how["required"] is False for name, how in waits)
+
+
+def test_every_volume_is_declared_and_every_file_is_there(project: dict[str, Any]) -> None:
     mounted = chain.from_iterable(each.get("volumes", []) for each in project["services"].values())
-    assert {volume.split(":")[0] for volume in mounted} == set(project["volumes"])
+    places = {volume.split(":")[0]: volume for volume in mounted}
+    here = {place for place in places if place.startswith("./")}
+    assert places.keys() - here == set(project["volumes"])
+    assert all(places[place].endswith(":ro") for place in here)
+    made_by_people = {"./certs", "./acme"}
+    assert all((ROOT / place).exists() for place in here - made_by_people)
 
 
-def test_only_the_simulator_waits_to_be_asked_for() -> None:
-    services = compose.load(compose.BASE)["services"]
-    assert {name for name, service in services.items() if "profiles" in service} == {"simulator"}
+def test_brokers_simulator_and_prometheus_wait_to_be_asked_for(example: dict[str, str]) -> None:
+    project = compose.load(compose.BASE)
+    always = compose.started(project).keys()
+    assert always == {
+        *("postgres", "migrate", "web", "live", "ingestor", "dispatcher", "maintenance", "proxy"),
+    }
+    profiles = example["COMPOSE_PROFILES"].split(",")
+    assert compose.started(project, *profiles).keys() - always == {"emqx"}
+
+
+def test_either_broker_is_found_by_one_name_in_one_network(project: dict[str, Any]) -> None:
+    for broker in ("emqx", "mosquitto"):
+        assert project["services"][broker]["networks"]["mqtt"] == {"aliases": ["broker"]}
+    for name in ("ingestor", "dispatcher", "simulator"):
+        assert "mqtt" in project["services"][name]["networks"]
+        assert compose.environment(project, name)["MQTT__HOST"] == "broker"
 
 
 def test_what_fails_its_upkeep_is_not_taken_for_well(tmp_path: Path) -> None:
@@ -114,8 +163,10 @@ def test_what_fails_its_upkeep_is_not_taken_for_well(tmp_path: Path) -> None:
     (tmp_path / "sleep").symlink_to("/bin/true")
     python.chmod(0o755)
     path = f"{tmp_path}:{os.environ['PATH']}"
-    subprocess.run(command, cwd=tmp_path, env={"PATH": path}, timeout=10, check=True)
+    here = [part.replace("/tmp/done", "done") for part in command]
+    subprocess.run(here, cwd=tmp_path, env={"PATH": path}, timeout=10, check=True)
     assert (tmp_path / "log").read_text() == "ran\nran\n"
+    assert (tmp_path / "done").exists()
 
 
 def test_the_demo_takes_nothing_from_an_installation_beside_it(demo: dict[str, Any]) -> None:
@@ -128,7 +179,17 @@ def test_the_demo_takes_nothing_from_an_installation_beside_it(demo: dict[str, A
 def test_the_demo_is_only_for_this_machine() -> None:
     services = compose.load(*FILES["demo"], BIND="0.0.0.0")["services"]
     ports = {name: service["ports"] for name, service in services.items() if service.get("ports")}
-    assert ports == {"web": ["127.0.0.1:8000:8000"], "broker": ["127.0.0.1:1883:1883"]}
+    assert ports == {"web": ["127.0.0.1:8000:8000"], "emqx": ["127.0.0.1:1883:1883"]}
+    # In networks that do not lead out nothing can be published.
+    assert all("edge" in services[name]["networks"] for name in ports)
+
+
+def test_the_demo_starts_the_same_whatever_is_asked_of_an_installation(
+    demo: dict[str, Any],
+) -> None:
+    started = compose.started(demo)
+    assert started == compose.started(demo, "emqx", "mosquitto", "monitoring", "simulator")
+    assert demo["services"].keys() - started.keys() == NEVER
 
 
 def test_the_demo_answers_to_the_names_by_which_this_machine_is_reached(
@@ -140,9 +201,11 @@ def test_the_demo_answers_to_the_names_by_which_this_machine_is_reached(
 
 
 def test_the_demo_has_no_secret_that_stands_here(demo: dict[str, Any]) -> None:
-    set_names = chain.from_iterable(compose.environment(demo, name) for name in demo["services"])
-    secret = {name for name in set_names if re.search("PASSWORD|SECRET|KEY", name)}
+    started = compose.started(demo)
+    set_names = chain.from_iterable(compose.environment(demo, name) for name in started)
+    secret = {name for name in set_names if re.search("PASSWORD|SECRET|KEY|TOKEN", name)}
     assert secret == {"POSTGRES_PASSWORD_FILE"}
+    assert "EMQX_NODE__COOKIE" in started["emqx"]["command"][-1]
 
 
 def test_the_demo_makes_its_password_once_and_keeps_it_private(
@@ -153,7 +216,10 @@ def test_the_demo_makes_its_password_once_and_keeps_it_private(
     assert {file.name: file.read_text() for file in secrets_dir.iterdir()} == first
     assert first.keys() == {"postgres_password", "pgpass"}
     assert len(first["postgres_password"]) > 48
-    assert all(file.stat().st_mode & 0o077 == 0 for file in secrets_dir.iterdir())
+    # PostgreSQL reads its own with another account than the platform's.
+    modes = {file.name: file.stat().st_mode & 0o777 for file in secrets_dir.iterdir()}
+    assert modes == {"postgres_password": 0o644, "pgpass": 0o600}
+    assert secrets_dir.stat().st_mode & 0o777 == 0o711
 
 
 def test_a_start_that_was_cut_off_leaves_no_half_secret(
@@ -174,7 +240,11 @@ def test_the_settings_of_the_demo_are_accepted(demo: dict[str, Any], tmp_path: P
 def test_all_of_the_demo_that_runs_django_finds_secrets_that_migrate_made(
     demo: dict[str, Any],
 ) -> None:
-    services = compose.platform_services(demo)
+    services = {
+        name: service
+        for name, service in compose.platform_services(demo).items()
+        if name not in NEVER
+    }
     assert {tuple(service["volumes"]) for service in services.values()} == {
         ("secrets:/app/.local",)
     }

@@ -11,9 +11,16 @@ from tests.iotplatform import compose
 from tests.iotplatform.processes import ROOT, manage
 from tests.iotplatform.test_checks import PRODUCTION, ids
 
-OF_ACCESS = ("MQTT__INGEST_PASSWORD", "MQTT__DISPATCH_PASSWORD", "MQTT__HOOK_SECRET")
-SECRETS = ("SECRET_KEY", "JWT_SECRET", "POSTGRES_PASSWORD", "EMQX__API_SECRET", *OF_ACCESS)
-ONLY_FOR_COMPOSE = {"POSTGRES_PASSWORD", "POSTGRES_PORT", "LIVE_PORT"}
+OF_ACCESS = (
+    *("MQTT__INGEST_PASSWORD", "MQTT__DISPATCH_PASSWORD", "MQTT__HOOK_SECRET"),
+    "EMQX__API_SECRET",
+)
+SECRETS = (
+    *("SECRET_KEY", "JWT_SECRET", "POSTGRES_PASSWORD", "EMQX__COOKIE"),
+    *("METRICS_TOKEN", *OF_ACCESS),
+)
+COMPOSE_FILES = (compose.BASE, compose.DEMO, compose.LOCAL, compose.SECRETS)
+READ_BY_COMPOSE_ITSELF = {"COMPOSE_PROFILES"}
 
 
 @pytest.fixture(scope="module")
@@ -29,14 +36,31 @@ def in_container() -> dict[str, str]:
 
 def read_by_settings() -> set[str]:
     source = Path(platform_settings.__file__).read_text()
-    return set(
-        re.findall(r'(?:read\((?:[\w.]+|choice\([^)]*\)), |secret\(|env\.str\()"(\w+)"', source)
-    )
+    return set(re.findall(r'(?:read\([\w.]+(?:\([^)]*\))?, |secret\(|env\.str\()"(\w+)"', source))
 
 
-def test_the_example_has_every_setting(example: dict[str, str]) -> None:
+def asked_for(*files: str) -> set[str]:
+    """Variables that stand in Compose files."""
+    texts = "".join((ROOT / file).read_text() for file in files)
+    return set(re.findall(r"(?<!\$)\$\{(\w+)", texts))
+
+
+def test_the_example_has_every_setting_and_nothing_that_nobody_reads(
+    example: dict[str, str],
+) -> None:
     assert len(read_by_settings()) > 20
-    assert read_by_settings() | ONLY_FOR_COMPOSE == set(example)
+    by_compose = asked_for(*COMPOSE_FILES) | READ_BY_COMPOSE_ITSELF
+    assert read_by_settings() | by_compose == set(example)
+
+
+def test_what_compose_does_without_the_example_is_what_stands_there(
+    example: dict[str, str],
+) -> None:
+    texts = "".join((ROOT / file).read_text() for file in COMPOSE_FILES)
+    # In the demo MQTT__PORT is in two places.
+    defaults = dict(re.findall(r"(?<!\$)\$\{(\w+):-([^${}]+)\}", texts))
+    assert len(defaults) > 20
+    assert {name: example[name] for name in defaults} == defaults
 
 
 def test_the_example_has_no_secret(example: dict[str, str]) -> None:
@@ -58,26 +82,19 @@ def test_the_example_with_secrets_is_accepted(in_container: dict[str, str]) -> N
     assert done.returncode == 0, done.stdout
 
 
-@pytest.mark.parametrize("files", [(compose.BASE,), (compose.BASE, compose.DEMO)])
-def test_what_the_containers_set_is_read_by_the_settings(files: tuple[str, ...]) -> None:
-    for service in compose.platform_services(compose.load(*files)).values():
-        assert service["environment"].keys() <= read_by_settings()
-
-
-@pytest.mark.parametrize("file", [compose.BASE, compose.DEMO])
-def test_the_containers_take_every_value_from_the_example(
-    file: str, example: dict[str, str]
-) -> None:
-    asked_for = re.findall(r"(?<!\$)\$\{(\w+)", (ROOT / file).read_text())
-    assert asked_for
-    assert set(asked_for) <= set(example)
+@pytest.mark.parametrize("file", [None, compose.DEMO, compose.SECRETS])
+def test_what_the_containers_set_is_read_by_the_settings(file: str | None) -> None:
+    project = compose.load(compose.BASE, *filter(None, [file]))
+    for service in compose.platform_services(project).values():
+        names = {name.removesuffix("_FILE") for name in service["environment"]}
+        assert names <= read_by_settings()
 
 
 def test_the_image_has_every_application_and_may_copy_it() -> None:
     dockerfile = (ROOT / "Dockerfile").read_text()
     copied = set(re.findall(r"^COPY (?!--from)(\S+)", dockerfile, re.MULTILINE))
     own = {app.name for app in apps.get_app_configs() if Path(app.path).parent == ROOT}
-    assert {*own, "templates", "manage.py", "requirements.txt"} == copied
+    assert {*own, "templates", "locale", "manage.py", "requirements.txt"} == copied
     allowed = (ROOT / ".dockerignore").read_text().splitlines()
     assert {f"!{name}" for name in copied} == {line for line in allowed if line.startswith("!")}
 

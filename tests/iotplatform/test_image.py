@@ -63,6 +63,7 @@ def serving(image: Stage, variables: dict[str, str]) -> Iterator[str]:
     """The address of the web server, once the health check of its container is content."""
     port = free_port()
     command = [part.replace("0.0.0.0:8000", f"127.0.0.1:{port}") for part in image.command]
+    assert command != image.command
     check = compose.load(compose.BASE)["services"]["web"]["healthcheck"]["test"]
     probe = [part.replace("8000", str(port)) for part in check[1:]]
     with subprocess.Popen(command, cwd=image.directory, env=variables) as web:
@@ -91,6 +92,12 @@ def assert_pages_come_with_their_style(address: str) -> None:
     assert all(get(address + sheet) for sheet in sheets)
 
 
+def assert_pages_come_in_the_language_of_their_reader(address: str) -> None:
+    request = urllib.request.Request(f"{address}/admin/login/", headers={"Accept-Language": "vi"})
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        assert "Đăng nhập" in answer.read().decode()
+
+
 def assert_emqx_is_answered(address: str) -> None:
     """By the name of the container, which is none of ALLOWED_HOSTS."""
     asked = {
@@ -116,6 +123,7 @@ def files_below(directory: Path) -> dict[Path, float]:
 def test_the_image_is_made_and_serves(tmp_path: Path) -> None:
     image = Builder(tmp_path).build()
     assert image.user == "app"
+    assert image.labels["org.opencontainers.image.licenses"] == "MIT"
     packages = {file.name for file in image.root.glob("venv/lib/python*/site-packages/*")}
     assert "django" in packages
     assert not packages & UNWANTED
@@ -126,6 +134,7 @@ def test_the_image_is_made_and_serves(tmp_path: Path) -> None:
         manage(image, production, "migrate")
         with serving(image, production) as address:
             assert_pages_come_with_their_style(address)
+            assert_pages_come_in_the_language_of_their_reader(address)
             assert_emqx_is_answered(address)
         # Nothing that the account of the container would not be allowed to.
         assert files_below(image.root) == before

@@ -53,7 +53,7 @@ def admission(ask: Callable[..., Any], login: Login) -> Any:
 def findings(actor: Actor, answer: Any, *, delays: bool = False) -> Iterator[str]:
     """Where the answer lets somebody reach more or less than the table says.
 
-    deploy/emqx.env has `delays` off.
+    deploy/emqx/emqx.env has `delays` off.
     """
     for topic in TOPIC_OR_ODD:
         for retain in (False, True):
