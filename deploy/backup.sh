@@ -17,7 +17,7 @@ docker compose exec -T postgres pg_dump -U iotplatform -Fc iotplatform > "$unfin
 docker compose exec -T postgres pg_restore -f /dev/null < "$unfinished/database.dump"
 
 settings=()
-for each in .env certs secrets docker-compose.override.yml; do
+for each in .env secrets certs authority acme docker-compose.override.yml; do
     [[ -e $each ]] && settings+=("$each")
 done
 tar -czf "$unfinished/settings.tar.gz" "${settings[@]}"

@@ -22,7 +22,10 @@ DOCKER = """#!/bin/bash
 set -e
 [[ $1 == compose ]] && shift
 case "$1" in
-    exec) [[ $2 == -T && $3 == postgres ]] && exec "${@:4}" ;;
+    exec)
+        shift 2
+        [[ $1 == -e ]] && export "$2" && shift 2
+        [[ $1 == postgres ]] && exec "${@:2}" ;;
     run)
         case "$*" in
             "run --rm migrate") exec "$PYTHON" "$ROOT/manage.py" migrate --verbosity=0 ;;
@@ -40,6 +43,15 @@ exit 64
 """
 
 
+HAND_OVER = """
+SELECT format('ALTER TABLE %s OWNER TO iotplatform', oid::regclass) FROM pg_class
+WHERE relkind IN ('r', 'p') AND relnamespace = 'public'::regnamespace
+UNION ALL
+SELECT format('ALTER FUNCTION %s OWNER TO iotplatform', oid::regprocedure) FROM pg_proc
+WHERE pronamespace = 'public'::regnamespace
+"""
+
+
 def block(guide: str, name: str) -> str:
     """The commands in docs/`guide` below the comment `name`."""
     text = (ROOT / "docs" / guide).read_text()
@@ -48,10 +60,19 @@ def block(guide: str, name: str) -> str:
     return found[1]
 
 
-def prepare(server: Postgres) -> None:
-    """As the image's PostgreSQL at its first start: its account may do everything."""
+def prepare(server: Postgres, template: str = "template0") -> None:
+    """Make the database of the platform, as the container does at its first start.
+
+    From a `template` that has tables, these are the platform's own, too.
+    """
     with psycopg.connect(server.url, autocommit=True) as connection:
-        connection.execute("CREATE ROLE iotplatform LOGIN SUPERUSER")
+        connection.execute(f"CREATE DATABASE iotplatform TEMPLATE {template}")
+    program = [str(binaries() / "psql"), "-q", server.url_of("iotplatform"), "-f"]
+    variables = {**os.environ, "POSTGRES_PASSWORD": "s3cret"}
+    subprocess.run([*program, "deploy/postgres/role.sql"], cwd=ROOT, env=variables, check=True)
+    with psycopg.connect(server.url_of("iotplatform"), autocommit=True) as connection:
+        for (statement,) in connection.execute(HAND_OVER).fetchall():
+            connection.execute(statement)
 
 
 class Shell:
@@ -88,10 +109,12 @@ class Shell:
 
 
 @contextmanager
-def working_on(server: Postgres, database: str, unblocked: Any) -> Iterator[None]:
+def working_on(
+    server: Postgres, database: str, unblocked: Any, user: str = "postgres"
+) -> Iterator[None]:
     """Django in this process works on `database` inside the block."""
     settings = connections.settings["default"]
-    place = {"HOST": str(server.socket_dir), "PORT": "5432", "USER": "postgres", "NAME": database}
+    place = {"HOST": str(server.socket_dir), "PORT": "5432", "USER": user, "NAME": database}
     with unblocked, pytest.MonkeyPatch.context() as patch:
         connections.close_all()
         for name, value in place.items():

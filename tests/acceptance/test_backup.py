@@ -25,7 +25,15 @@ from telemetry.counts import Tally
 from telemetry.incoming import decode_message
 from telemetry.models import Telemetry
 from tests import cast as people
-from tests.acceptance.containers import Shell, block, contents, fetch, prepare, working_on
+from tests.acceptance.containers import (
+    TABLES,
+    Shell,
+    block,
+    contents,
+    fetch,
+    prepare,
+    working_on,
+)
 from tests.acceptance.processes import Server
 from tests.iotplatform.processes import ROOT
 
@@ -109,16 +117,15 @@ def installation(
     server: Server, tmp_path_factory: pytest.TempPathFactory, django_db_blocker: Any
 ) -> Iterator[Installation]:
     def at(place: Postgres) -> AbstractContextManager[None]:
-        return working_on(place, "iotplatform", django_db_blocker.unblock())
+        return working_on(place, "iotplatform", django_db_blocker.unblock(), "iotplatform")
 
     # PostgreSQL may have to run under another account than ours.
     root = tmp_path_factory.mktemp("backup")
     old, new = check_out(root / "old"), check_out(root / "new")
     with server.connect() as admin, ExitStack() as stack:
-        prepare(server.postgres)
-        stack.callback(admin.execute, "DROP ROLE iotplatform")
-        admin.execute("CREATE DATABASE iotplatform TEMPLATE migrated OWNER iotplatform")
-        stack.callback(admin.execute, "DROP DATABASE iotplatform WITH (FORCE)")
+        prepare(server.postgres, "migrated")
+        for what in ("ROLE grafana", "ROLE iotplatform", "DATABASE iotplatform WITH (FORCE)"):
+            stack.callback(admin.execute, f"DROP {what}")
         with at(server.postgres):
             token = fill()
         (old / ".env").write_text("SECRET_KEY=kept\n")
@@ -126,12 +133,11 @@ def installation(
         (old / "certs").mkdir()
         (old / "certs" / "authority.key").write_text("kept as well")
         shell = Shell(old, server.postgres)
+        shell.must(block("postgres.md", "a role that only reads"))
         backup = back_up(shell, root / "backups")
         empty = Postgres(root / "postgres", fsync="off")
         stack.enter_context(empty.running())
         prepare(empty)
-        with psycopg.connect(empty.url, autocommit=True) as connection:
-            connection.execute("CREATE DATABASE iotplatform OWNER iotplatform")
         restored = Shell(new, empty)
         restored.must(block("backup.md", "restore"), BACKUP=str(backup))
         yield Installation(shell, backup, token, restored, at)
@@ -154,7 +160,7 @@ def test_partitions_constraints_and_triggers_are_those_that_were(
     weeks = [fetch(each.server, "iotplatform", PLACES) for each in both]
     assert weeks[0] == weeks[1]
     assert len(weeks[0]) > 6
-    schema = "pg_dump -U iotplatform --schema-only --restrict-key=same iotplatform"
+    schema = "pg_dump -U iotplatform -sx --restrict-key=same iotplatform"
     said = [each.must(schema) for each in both]
     assert "CREATE TRIGGER" in said[0]
     # PostgreSQL writes some casts of constraints in another place each time it reads them.
@@ -222,6 +228,29 @@ def test_the_rehearsal_says_what_is_in_it_and_cleans_up(installation: Installati
     assert ("rehearsal",) not in fetch(installation.shell.server, "postgres", databases)
 
 
+def test_a_reader_of_the_database_reads_readings_and_no_secrets(
+    installation: Installation,
+) -> None:
+    server = installation.shell.server
+    url = server.url_of("iotplatform").replace("postgres@", "grafana@")
+    with psycopg.connect(url, autocommit=True) as reader:
+        reader.execute("SET default_transaction_read_only = off")
+        panel = block("postgres.md", "a panel").replace("temperature'", "n'")
+        assert reader.execute(panel).fetchall()
+        refused = []
+        for (table,) in fetch(server, "iotplatform", TABLES):
+            for statement in (f"DELETE FROM {table}", f"INSERT INTO {table} DEFAULT VALUES"):
+                with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                    reader.execute(statement)
+            try:
+                reader.execute(f"SELECT * FROM {table}")
+            except psycopg.errors.InsufficientPrivilege:
+                refused.append(table)
+        assert {"accounts_user", "devices_credential", "devices_alertrule"} < set(refused)
+        assert {"devices_command", "telemetry_rejectedmessage", "django_session"} < set(refused)
+        assert "telemetry_telemetry" not in refused
+
+
 def test_old_backups_go_once_there_is_a_new_one(installation: Installation) -> None:
     directory = installation.backup.parent
     old, strange = directory / "20260101T000000Z", directory / "kept by hand"
@@ -265,7 +294,6 @@ def test_the_log_brings_back_the_moment_before_a_mistake(tmp_path: Path) -> None
     here = {"BACKUP": str(tmp_path)}
     with shell.server.running():
         prepare(shell.server)
-        shell.must("createdb -U iotplatform iotplatform")
         shell.must(block("backup.md", "archive").replace("/wal/", f"{wal}/"))
     for each in (tmp_path, wal):
         each.mkdir(exist_ok=True)
