@@ -150,13 +150,13 @@ def described(rule: AlertRule) -> dict[str, Any]:
     }
 
 
-def outlived(now: datetime) -> list[tuple[str, Any]]:
-    """What `maintain` deletes: what it is, and the rows."""
+def outlived(now: datetime) -> list[tuple[str, str, Any]]:
+    """What `maintain` deletes: the name of the job, what it is, and the rows."""
     before, days = now - KEPT, KEPT.days
     return [
-        (f"alerts that were cleared more than {days} days ago",
+        ("alerts", f"alerts that were cleared more than {days} days ago",
          Alert.objects.filter(cleared_at__lt=before).order_by("pk")),
-        (f"notices of alerts older than {days} days",
+        ("alert_notices", f"notices of alerts older than {days} days",
          AlertNotice.objects.filter(at__lt=before).order_by("pk")),
     ]  # fmt: skip
 

@@ -157,8 +157,7 @@ def deletions(now: datetime) -> list[Job]:
             "signs of life of processes that gave none for a day",
             Heartbeat.objects.filter(beat_at__lt=now - FORGOTTEN_AFTER),
         ),
-        *(deletion(rows.model._meta.label_lower.split(".")[1], what, rows)
-          for what, rows in outlived_alerts(now)),
+        *(deletion(*job) for job in outlived_alerts(now)),
     ]  # fmt: skip
 
 
