@@ -21,6 +21,8 @@ SET LOCAL statement_timeout = '5s';
 SET LOCAL lock_timeout = '1s'
 """
 
+LEFT_OUT = "Have the database answer first: see what is said of it."
+
 
 class Check(NamedTuple):
     """A look at `subject`, and what to do if it cannot be had. Those `in_database` ask it."""
@@ -33,17 +35,18 @@ class Check(NamedTuple):
 
 def examine(checks: Sequence[Check], seconds: float = SECONDS) -> Iterator[Finding]:
     """What the checks find, as they find it. A database that does not answer is asked once."""
-    is_away = False
+    is_away, left_out = False, list[str]()
     for check in checks:
         if is_away and check.in_database:
-            why = "Not looked at, for the database does not answer."
-            yield warning(check.subject, why, "See what is said of the database.")
+            left_out.append(check.subject)
             continue
         found, error = _made(check, seconds)
         yield from found
         if error:
             yield problem(check.subject, _words(error, seconds), check.advice)
             is_away = check.in_database and fault_of(error) is Fault.WAIT
+    if left_out:
+        yield warning("not looked at", f"{', '.join(left_out)}.", LEFT_OUT)
 
 
 def _made(check: Check, seconds: float) -> tuple[list[Finding], Exception | None]:

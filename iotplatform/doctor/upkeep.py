@@ -27,12 +27,10 @@ def weeks() -> Iterator[Finding]:
         last = max(partitions.existing()) + timedelta(days=6)
         yield ok("partitions", f"There are tables for readings until {last}.")
         return
-    said = f"There is no table for readings of the week of {missing[0]}"
-    if missing[0] <= partitions.week_of(now + SOON):
-        # The ingestor makes those that it lacks, but holds up ingest, and needs the right to.
-        yield problem("partitions", f"{said}, which is now.", MAINTAIN)
-    else:
-        yield warning("partitions", f"{said}.", MAINTAIN)
+    said = f"There is no table for readings of the week of {missing[0]}."
+    # The ingestor makes those that it lacks, but waits meanwhile, and needs the right to.
+    make = problem if missing[0] <= partitions.week_of(now + SOON) else warning
+    yield make("partitions", said, MAINTAIN)
 
 
 def runs() -> Iterator[Finding]:

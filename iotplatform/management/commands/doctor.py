@@ -19,7 +19,7 @@ STYLES = {State.OK: "SUCCESS", State.WARNING: "WARNING", State.PROBLEM: "ERROR"}
 class Command(BaseCommand):
     help = (
         "Look at the whole installation and say what is wrong and what to do. Changes nothing. "
-        "Ends with 1 if there is a problem."
+        "Ends with 1 if there is a problem. With -v 0 it is silent about what is well."
     )
     # What they find is told with all else.
     requires_system_checks = []
@@ -30,20 +30,21 @@ class Command(BaseCommand):
             "--strict", action="store_true", help="end with 1 if there is a warning, too"
         )
 
-    def handle(self, *args: Any, strict: bool, **options: Any) -> None:
+    def handle(self, *args: Any, strict: bool, verbosity: int, **options: Any) -> None:
         found = []
         for finding in examine(CHECKS):
             found.append(finding)
-            if not options["json"]:
+            if not options["json"] and (verbosity or finding.state is not State.OK):
                 self.show(finding)
         count = Counter(finding.state for finding in found)
-        counts = {"problems": count[State.PROBLEM], "warnings": count[State.WARNING]}
+        problems, warnings = count[State.PROBLEM], count[State.WARNING]
         if options["json"]:
             findings = [finding.as_json() for finding in found]
-            self.stdout.write(json.dumps({"findings": findings, **counts}, ensure_ascii=False))
-        else:
-            self.stdout.write("Problems: {problems}, warnings: {warnings}.".format(**counts))
-        if counts["problems"] or (strict and counts["warnings"]):
+            said = {"findings": findings, "problems": problems, "warnings": warnings}
+            self.stdout.write(json.dumps(said, ensure_ascii=False))
+        elif verbosity or problems or warnings:
+            self.stdout.write(f"Problems: {problems}, warnings: {warnings}.")
+        if problems or (strict and warnings):
             sys.exit(1)
 
     def show(self, finding: Finding) -> None:

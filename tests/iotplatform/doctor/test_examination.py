@@ -62,14 +62,14 @@ def test_a_database_that_does_not_answer_is_asked_once(
     django_db_blocker: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = connections.settings["default"]
-    in_database = [Check(name, database.server, "", True) for name in ("first", "second")]
+    in_database = [Check(name, database.server, "", True) for name in ("first", "second", "third")]
     with silent_server() as port, django_db_blocker.unblock():
         monkeypatch.setitem(settings, "HOST", "127.0.0.1")
         monkeypatch.setitem(settings, "PORT", port)
         found = list(examine([*in_database, FINE], 0.2))
-    assert [each.state for each in found] == [State.PROBLEM, State.WARNING, State.OK]
+    assert [each.state for each in found] == [State.PROBLEM, State.OK, State.WARNING]
     assert found[0].said == "No answer within 0.2 seconds."
-    assert "Not looked at" in found[1].said
+    assert found[2].said == "second, third."
 
 
 def test_an_error_of_one_statement_keeps_no_other_from_being_made(db: None) -> None:
@@ -132,6 +132,14 @@ def test_people_read_a_line_for_each_finding_and_what_to_do(
     assert advice.strip() == "→ Set it."
     assert second.split() == ["ok", "fine", "All", "is", "well."]
     assert last == "Problems: 0, warnings: 1."
+
+
+def test_cron_reads_only_of_what_is_not_well(examined: Callable[..., tuple[str, int]]) -> None:
+    fine = ok("fine", "All is well.")
+    assert examined("-v0", found=[fine])[0] == ""
+    said = examined("-v0", found=[fine, LATE])[0]
+    assert "clock" in said
+    assert "fine" not in said
 
 
 def test_programs_read_one_object(examined: Callable[..., tuple[str, int]]) -> None:
