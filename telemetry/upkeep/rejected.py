@@ -24,10 +24,12 @@ EVER = datetime.min.replace(tzinfo=UTC)
 OF_TENANT, OF_NONE = "tenant_id = %(tenant)s", "%(tenant)s::bigint IS NULL AND tenant_id IS NULL"
 RESOLVED, OPEN = "resolved_at IS NOT NULL", "resolved_at IS NULL"
 
-# By the index of a tenant's list alone.
+# One look at each row. The length of a payload that is kept apart is known without reading it.
 MANY = """
-SELECT tenant_id, count(*) FROM telemetry_rejectedmessage WHERE received_at >= %(since)s
-GROUP BY tenant_id HAVING count(*) > %(few)s ORDER BY tenant_id
+SELECT tenant_id FROM telemetry_rejectedmessage WHERE received_at >= %(since)s
+GROUP BY tenant_id
+HAVING count(*) > %(most)s OR sum(octet_length(payload) + octet_length(topic)) > %(most_bytes)s
+ORDER BY tenant_id
 """
 
 # Those that are kept come first: open ones before those that were dealt with, newer before older.
@@ -78,17 +80,11 @@ def excesses(since: datetime) -> Iterator[Excess]:
     """Where there are too many of those received `since`, or they have too many bytes."""
     largest = KEPT_PAYLOADS * settings.MAX_PAYLOAD + LONGEST_TOPIC
     most_bytes = max(settings.REJECTED_MAX * MEAN_BYTES, largest)
-    # So few cannot be too much. Of more, all have to be read.
-    few = min(settings.REJECTED_MAX, most_bytes // largest)
-    limits: dict[str, Any] = {
-        "since": since,
-        "most": settings.REJECTED_MAX,
-        "most_bytes": most_bytes,
-        "few": few,
-    }
+    most = {"most": settings.REJECTED_MAX, "most_bytes": most_bytes}
+    limits: dict[str, Any] = {"since": since, **most}
     with connection.cursor() as cursor:
         cursor.execute(MANY, limits)
-        many = [tenant for tenant, _ in cursor.fetchall()]
+        many = [tenant for (tenant,) in cursor.fetchall()]
         for tenant in many:
             cursor.execute(EXCESS.format(of=_of(tenant)), {**limits, "tenant": tenant})
             yield Excess(tenant, cursor.fetchone()[0])
