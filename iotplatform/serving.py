@@ -4,6 +4,7 @@ What its command line says goes before. In a container it has to say --bind 0.0.
 and PORT are there what the machine around it listens on.
 """
 
+import contextlib
 import os
 import shutil
 import tempfile
@@ -13,11 +14,15 @@ from typing import Any
 from django.conf import settings
 from gunicorn import glogging
 from gunicorn.arbiter import Arbiter
+from gunicorn.http.errors import ParseException
+from gunicorn.http.message import Request
 from gunicorn.workers.base import Worker
 from prometheus_client import multiprocess, values
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "iotplatform.settings")
 
+LARGEST_LEFT = 64 * 1024 * 1024
+BLOCK = 64 * 1024
 MEMORY = Path("/dev/shm")
 """Files that are in no file system on disk, where the system has such a place."""
 
@@ -76,6 +81,18 @@ def post_fork(server: Arbiter, worker: Worker) -> None:
     ended, until the memory for them is full.
     """
     values.ValueClass = values.MultiProcessValue(lambda: worker.number)
+
+
+def post_request(worker: Worker, request: Request, environ: Any, response: Any) -> None:
+    """Take in what is left of a body that nobody read, within reason.
+
+    Otherwise the connection would break under whoever still sends, the proxy above all, and the
+    answer, which says that this is too large, would be lost.
+    """
+    left = LARGEST_LEFT
+    with contextlib.suppress(OSError, ParseException):
+        while left > 0 and (taken := len(request.body.read(BLOCK))):
+            left -= taken
 
 
 def child_exit(server: Arbiter, worker: Worker) -> None:

@@ -195,6 +195,18 @@ def test_what_is_too_large_the_platform_says_itself(site):
     assert "1,048,576 bytes" in assert_is_problem(answer, 413, "too_large")
 
 
+def test_whoever_still_sends_what_is_refused_hears_why(site):
+    half = bytes(8 * MEBIBYTE)
+    size = f"Content-Length: {2 * len(half)}"
+    head = f"Host: {HOST}\r\nAuthorization: Bearer {site.cast.token}\r\n{size}"
+    host, port = site.web.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), 20) as web:
+        web.sendall(f"POST /telemetry/dev-01 HTTP/1.1\r\n{head}\r\n\r\n".encode() + half)
+        assert web.recv(1, socket.MSG_PEEK)
+        web.sendall(half)
+        assert web.makefile("rb").readline() == b"HTTP/1.1 413 Request Entity Too Large\r\n"
+
+
 def test_what_is_larger_than_anything_the_platform_takes_ends_at_the_proxy(site):
     assert LARGEST_FILE + MEBIBYTE < 36 * MEBIBYTE
     proxy = http.client.HTTPSConnection(HOST, site.proxy.https, context=site.trust)
