@@ -5,6 +5,9 @@ from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
+from django.conf import settings
+from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
+from django.contrib.sessions.backends.db import SessionStore
 from django.test import Client
 from django.utils import timezone
 from rest_framework.test import APIClient
@@ -141,7 +144,13 @@ def enrolment_key(tenant: Tenant, by: User, **fields: Any) -> Made:
 def console(user: User, **options: Any) -> Client:
     """A browser in which `user` is logged in."""
     client = Client(**options)
-    client.force_login(user)
+    # Optimization: `force_login` sends thirteen statements, this four.
+    session = SessionStore()
+    session[SESSION_KEY] = str(user.pk)
+    session[BACKEND_SESSION_KEY] = settings.AUTHENTICATION_BACKENDS[0]
+    session[HASH_SESSION_KEY] = user.get_session_auth_hash()
+    session.save()
+    client.cookies[settings.SESSION_COOKIE_NAME] = session.session_key
     return client
 
 
