@@ -37,6 +37,9 @@ def main() -> int:
     except KeyboardInterrupt:
         print("\nInterrupted; everything that was started is stopped.")
         return 130
+    except RuntimeError as error:
+        print(f"\nBROKEN: {error}")
+        return 1
 
 
 if __name__ == "__main__":

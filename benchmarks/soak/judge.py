@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from benchmarks.soak.accounts import Accounts, Counted
 from benchmarks.soak.devices import Sent
-from benchmarks.soak.samples import Watch, trend
+from benchmarks.soak.samples import FEWEST, Watch, trend
 from benchmarks.soak.visitors import Streams, Visitor
 
 # By then caches are warm: what live streams keep for those who come back fills for five minutes.
@@ -97,10 +97,12 @@ def streams(course: Course) -> Iterator[str]:
 
 def processes(course: Course) -> Iterator[str]:
     """All are the ones that were started and, in a long run, hold no more than before."""
-    yield from (f"{name} was started anew." for name in course.watch.changed())
+    yield from (f"{name} has ended." for name in course.watch.ended())
     for name, samples in course.watch.samples.items():
+        if course.seconds < LEAST_SECONDS or len(samples) < FEWEST:
+            continue
         found = trend(samples)
-        if course.seconds >= LEAST_SECONDS and not found.is_flat:
+        if not found.is_flat:
             yield f"{name} grew by {found.grown / 1e6:.1f} MB in the second half."
 
 

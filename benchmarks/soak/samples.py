@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from statistics import linear_regression, mean
 from typing import NamedTuple
 
@@ -14,6 +15,8 @@ POSTGRES = "PostgreSQL"
 # The allocator takes memory by the megabyte.
 GROWTH_SHARE = 0.05
 GROWTH_BYTES = 5e6
+# Of fewer samples nothing can be said.
+FEWEST = 4
 
 
 class Sample(NamedTuple):
@@ -49,25 +52,23 @@ def own_memory(process: psutil.Process) -> int:
 
 
 class Watch:
-    """Looks at all processes of `ground`, which are to be the same ones at the end."""
+    """Looks at all processes of `ground`."""
 
     def __init__(self, ground: Ground) -> None:
-        self._ground = ground
         self.families = families(ground)
         self.samples: dict[str, list[Sample]] = {name: [] for name in self.families}
         self._started = time.monotonic()
 
     def look(self) -> None:
-        """Raises NoSuchProcess when one has ended."""
+        """Of one that has ended nothing is added; `ended` names it at the end."""
         at = time.monotonic() - self._started
         for name, family in self.families.items():
-            self.samples[name].append(family.sample(at))
+            with suppress(psutil.NoSuchProcess):
+                self.samples[name].append(family.sample(at))
 
-    def changed(self) -> list[str]:
-        """Those that are not the process any more that they were at the start."""
-        now = {name: each.process.pid for name, each in families(self._ground).items()}
-        before = {name: each.process.pid for name, each in self.families.items()}
-        return [name for name in before | now if now.get(name) != before.get(name)]
+    def ended(self) -> list[str]:
+        """Those that are gone, whether another one took their place or not."""
+        return [name for name, each in self.families.items() if not each.process.is_running()]
 
 
 def families(ground: Ground) -> dict[str, Family]:
@@ -113,6 +114,8 @@ def rows(samples: Mapping[str, Sequence[Sample]]) -> list[list[str]]:
     """For a table: memory in MB, files and threads at the middle and the end."""
     lines = []
     for name, taken in samples.items():
+        if len(taken) < FEWEST:
+            continue
         found, middle, end = trend(taken), taken[len(taken) // 2], taken[-1]
         lines.append([
             name,
