@@ -7,6 +7,7 @@ import urllib.request
 from pathlib import Path
 from types import SimpleNamespace
 
+import psutil
 import pytest
 from prometheus_client.parser import text_string_to_metric_families as families
 
@@ -141,6 +142,11 @@ def test_the_dispatcher_tells_what_became_of_commands(running, published):
 def test_the_web_server_tells_of_all_its_workers(running):
     for _ in range(40):
         assert get(running.web, "/no/such/thing", Host="localhost")[0] == 404
+    found = scraped(running.web)
+    assert found["iotplatform_http_requests_total", "GET none 404"] == 40
+    workers = psutil.Process(running.web.process.process.pid).children()
+    workers[0].kill()
+    workers[0].wait()
     found = scraped(running.web)
     assert found["iotplatform_http_requests_total", "GET none 404"] == 40
     assert found["iotplatform_http_requests_total", "GET /healthz 200"] >= 1

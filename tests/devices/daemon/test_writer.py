@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 
 import psycopg
 import pytest
@@ -58,6 +59,19 @@ def test_the_connection_is_set_up_for_ingest():
 @pytest.mark.parametrize("state", ["57P03", "40001", "53300", "08006"])
 def test_work_is_repeated_while_the_database_is_ill(state):
     assert run(failing_once(f"DO $$ BEGIN RAISE SQLSTATE '{state}'; END $$")) == 2
+
+
+def test_attempts_in_vain_are_counted_and_dated():
+    hand = Writer()
+    before = time.monotonic()
+    try:
+        assert (
+            asyncio.run(hand.run(failing_once("DO $$ BEGIN RAISE SQLSTATE '57P03'; END $$"))) == 2
+        )
+        assert hand.failures == 1
+        assert before < hand.failed_at < time.monotonic()
+    finally:
+        hand.close()
 
 
 def test_a_connection_that_the_server_ends_is_made_anew():

@@ -13,6 +13,7 @@ from telemetry.live import readings, steps
 from telemetry.telling import Span
 from tests import cast as people
 from tests.queries import plan_of
+from tests.streams import end_streams
 from tests.telemetry.conftest import message
 from tests.telemetry.live.conftest import Reader, listeners, other_connection, wait_until
 
@@ -256,3 +257,12 @@ def test_readings_are_found_by_the_index_in_the_partitions_that_they_lie_in(dev)
         nodes = plan_of(cursor.mogrify(readings.READ, told))
     scans = [node for node in nodes if "telemetry_" in node.get("Relation Name", "")]
     assert [node["Node Type"] for node in scans] == ["Index Scan"]
+
+
+def test_streams_are_counted_while_they_are_open(live, reader):
+    def counted():
+        return hubs.STREAMS.collect()[0].samples[0].value
+
+    assert counted() == 1
+    end_streams()
+    assert counted() == 0
