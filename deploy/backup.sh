@@ -21,7 +21,12 @@ for each in .env secrets certs authority acme docker-compose.override.yml; do
     [[ -e $each ]] && settings+=("$each")
 done
 tar -czf "$unfinished/settings.tar.gz" "${settings[@]}"
-(cd "$unfinished" && sha256sum database.dump settings.tar.gz > SHA256SUMS)
+# Mosquitto knows devices' tokens, of which the database has only the digests.
+if docker compose ps --services --status running | grep -qx mosquitto; then
+    docker compose exec -T mosquitto cat /var/lib/mosquitto/dynamic-security.json \
+        > "$unfinished/dynamic-security.json"
+fi
+(cd "$unfinished" && sha256sum -- * > SHA256SUMS.part && mv SHA256SUMS.part SHA256SUMS)
 
 sync -f "$unfinished"
 mv "$unfinished" "$directory/$stamp"

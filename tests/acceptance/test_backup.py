@@ -130,6 +130,9 @@ def installation(
             token = fill()
         (old / ".env").write_text("SECRET_KEY=kept\n")
         (old / ".env").chmod(0o600)
+        accounts = old / "volume" / "var" / "lib" / "mosquitto" / "dynamic-security.json"
+        accounts.parent.mkdir(parents=True)
+        accounts.write_text("who may connect")
         (old / "certs").mkdir()
         (old / "certs" / "authority.key").write_text("kept as well")
         shell = Shell(old, server.postgres)
@@ -167,8 +170,11 @@ def test_partitions_constraints_and_triggers_are_those_that_were(
     assert CASTS.sub("", said[0]) == CASTS.sub("", said[1])
 
 
-def test_settings_and_certificates_come_back(installation: Installation) -> None:
+def test_settings_certificates_and_accounts_come_back(installation: Installation) -> None:
     directory = installation.restored.directory
+    accounts = block("backup.md", "restore mosquitto").replace("/var/lib/mosquitto/", "")
+    installation.restored.must(accounts, BACKUP=str(installation.backup))
+    assert (directory / "dynamic-security.json").read_text() == "who may connect"
     assert (directory / ".env").read_text() == "SECRET_KEY=kept\n"
     assert (directory / "certs" / "authority.key").read_text() == "kept as well"
     assert (directory / ".env").stat().st_mode & 0o077 == 0
