@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 
 import pytest
 import yaml
+from django.db import connection
 from django.utils import timezone
 
 from devices.models import Heartbeat
@@ -202,6 +203,24 @@ def test_each_alert_says_what_it_means_and_has_its_heading_in_the_runbook() -> N
         assert notes["description"].endswith(".")
         assert notes["runbook_url"] == f"docs/operations.md#{rule['alert'].lower()}"
         assert rule["labels"]["severity"] in ("critical", "warning")
+
+
+def test_links_of_the_runbook_lead_somewhere() -> None:
+    for page, anchor in re.findall(r"\]\(([^)#:]*)#?([^):]*)\)", RUNBOOK.read_text()):
+        target = (RUNBOOK.parent / page) if page else RUNBOOK
+        text = target.read_text()
+        headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+        anchors = {re.sub(r"[^\w -]", "", each.lower()).replace(" ", "-") for each in headings}
+        assert not anchor or anchor in anchors, (page, anchor)
+
+
+@pytest.mark.django_db
+def test_statements_of_the_runbook_are_understood() -> None:
+    found = re.findall(r'psql -U iotplatform -c "(select.+?)"', RUNBOOK.read_text(), re.DOTALL)
+    assert len(found) == 2
+    with connection.cursor() as cursor:
+        for statement in found:
+            cursor.execute(statement)
 
 
 def metrics_of_rules() -> set[str]:
