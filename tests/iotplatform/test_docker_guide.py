@@ -1,5 +1,6 @@
 """The guide to the containers: its commands are executed, on servers like those of containers."""
 
+import hashlib
 import json
 import os
 import re
@@ -21,10 +22,12 @@ from tests.acceptance.proxy import PostgresProxy
 from tests.iotplatform import compose, image
 from tests.iotplatform.processes import ROOT, wait_until
 from tests.iotplatform.test_checks import PRODUCTION
+from tests.iotplatform.test_deployment import OF_ACCESS
 from tests.servers import free_pair, free_port
 
 GUIDE = (ROOT / "docs" / "docker.md").read_text()
 PASSWORD = "s3cret"
+PERSON = {"EMAIL": "you@example.com", "PASSWORD": "what you chose"}
 
 
 def block(name: str) -> str:
@@ -76,7 +79,8 @@ class Stack:
 
     def devices_heard(self) -> int:
         """Of how many devices something is stored, after each of the five has said something."""
-        self.manage("simulate_devices", "--count=1", MQTT__PORT=str(self.device_port))
+        port = str(self.device_port)
+        self.manage("simulate_devices", "--count=1", MQTT__PORT=port, MQTT__ACCESS="open")
         with psycopg.connect(self.database.url_of("iotplatform")) as connection:
             count = "SELECT count(DISTINCT device_id) FROM telemetry_telemetry"
             row = connection.execute(count).fetchone()
@@ -101,8 +105,9 @@ def make_database(server: Postgres) -> None:
         connection.execute("CREATE DATABASE iotplatform OWNER iotplatform")
 
 
-@pytest.fixture
-def stack(tmp_path: Path) -> Iterator[Stack]:
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    tmp_path = tmp_path_factory.mktemp("checkout")
     tmp_path.chmod(0o711)
     (tmp_path / "hba").write_text("local all postgres trust\nlocal all all scram-sha-256\n")
     server = Postgres(tmp_path / "postgres", hba_file=str(tmp_path / "hba"), fsync="off")
@@ -113,12 +118,14 @@ def stack(tmp_path: Path) -> Iterator[Stack]:
         proxy = servers.enter_context(PostgresProxy(server.socket_dir / ".s.PGSQL.5432"))
         servers.enter_context(broker.running())
         secrets = {name: PRODUCTION[name] for name in ("SECRET_KEY", "JWT_SECRET")}
+        secrets |= {name: f"{name} of 32 bytes or more" for name in OF_ACCESS}
         ports = {"POSTGRES_PORT": str(proxy.port), "MQTT__PORT": str(broker.port + 1)}
         check_out(tmp_path, POSTGRES_PASSWORD=PASSWORD, **secrets, **ports)
         # The file is read by Compose for a container, and by manage.py as well.
         project = compose.load(compose.BASE, POSTGRES_PASSWORD=PASSWORD)
         url = project["services"]["web"]["environment"]["DATABASE_URL"]
         addresses = {
+            "EMQX__API_URL": "http://127.0.0.1:18083/api/v5",
             "DATABASE_URL": url.replace("postgres:5432", f"127.0.0.1:{proxy.port}"),
             "MQTT__HOST": "127.0.0.1",
         }
@@ -126,7 +133,7 @@ def stack(tmp_path: Path) -> Iterator[Stack]:
         yield Stack(tmp_path, server, variables, broker.port)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def web(stack: Stack) -> Iterator[str]:
     """The address of the web server, with the accounts of the demo."""
     stack.manage("migrate", "--verbosity=0")
@@ -162,13 +169,44 @@ def test_the_quick_check_finds_what_the_ingestor_outside_docker_stored(
     assert all(set(each) == {"device_uid", "payload", "ts", "msg_id"} for each in readings)
 
 
+@pytest.mark.curl
+def test_the_first_device_is_made_and_publishes_with_its_token(stack: Stack, web: str) -> None:
+    asked = {f"DJANGO_SUPERUSER_{name}": value for name, value in PERSON.items()}
+    stack.manage("createsuperuser", "--noinput", **asked)
+    publisher = stack.directory / "bin" / "mosquitto_pub"
+    publisher.write_text('#!/bin/sh\nprintf "%s\\n" "$@" > said\n')
+    publisher.chmod(0o755)
+    commands = block("first device, bash").replace("https://iot.example.com", web)
+    with stack.shell(commands) as person:
+        said, _ = person.communicate(timeout=60)
+    assert person.returncode == 0
+    assert list(documents(said))[-1] == []
+    words = (stack.directory / "said").read_text().splitlines()
+    option = dict(zip(words[::2], words[1::2], strict=True))
+    assert option["-p"] == "8883"
+    topic = option["-t"].split("/")
+    with psycopg.connect(stack.database.url_of("iotplatform")) as connection:
+        known = connection.execute(
+            "SELECT device_uid, slug, digest FROM devices_credential "
+            "JOIN devices_device ON devices_device.id = device_id "
+            "JOIN accounts_tenant ON accounts_tenant.id = tenant_id"
+        ).fetchall()
+    uid, tenant, digest = known[0]
+    assert (option["-i"], option["-u"], topic[0], topic[2]) == (uid, uid, tenant, uid)
+    assert bytes(digest) == hashlib.sha256(option["-P"].encode()).digest()
+    json.loads(option["-m"])
+
+
 @pytest.mark.parametrize(
     ("what", "pattern"),
     [
         ("quick check", r"\$base(/[\w/?=-]+)"),
         ("quick check", r"\w+@example\.com|\bdemo\b"),
         ("quick check", r"http://[\w.:]+|authorization|application/json"),
-        ("ingestor", r"DATABASE_URL|MQTT__HOST|POSTGRES_\w+|127\.0\.0\.1|iotplatform"),
+        (
+            "ingestor",
+            r"DATABASE_URL|MQTT__HOST|EMQX__API_URL|/api/v5|POSTGRES_\w+|127\.0\.0\.1|iotplatform",
+        ),
         ("ingestor", r"docker .*|\S+ manage\.py \w+"),
     ],
 )
