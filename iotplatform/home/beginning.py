@@ -13,6 +13,10 @@ from accounts.admin import person
 from accounts.models import Tenant
 
 LONGEST_START = 100
+MQTTS_PORT = "8883"
+"""The registered port of MQTT over TLS; the platform itself may come by another one without."""
+OWN_AUTHORITY = "certs/ca.pem"
+"""Where deploy/certificates/make.sh puts it; docs/https.md has what to give with Let's Encrypt."""
 READING = '{"temperature": 21.5}'
 
 
@@ -58,16 +62,16 @@ def first_message(request: HttpRequest, slug: str, uid: str) -> str:
     host, port = _broker(request)
     who = "" if settings.MQTT_ACCESS == "open" else f"-u {uid} -i {uid} -P … "
     return (
-        f"mosquitto_pub -h {host} -p {port} {_trusting()}{who}-q 1 "
+        f"mosquitto_pub -h {host} -p {port} {_trusting(port)}{who}-q 1 "
         f"-t {_topic(slug, uid)} -m '{READING}'"
     )
 
 
 def in_python(request: HttpRequest, slug: str, uid: str) -> str:
     """The same for a terminal with Python; nothing where it takes a certificate or a token."""
-    if settings.MQTT_ACCESS != "open" or settings.MQTT_TLS:
-        return ""
     host, port = _broker(request)
+    if settings.MQTT_ACCESS != "open" or _trusting(port):
+        return ""
     script = (
         "import paho.mqtt.client as mqtt; c = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2); "
         f'c.connect("{host}", {port}); c.loop_start(); '
@@ -86,12 +90,12 @@ def _topic(slug: str, uid: str) -> str:
     return f"{slug}/devices/{uid}/telemetry"
 
 
-def _trusting() -> str:
-    """How the broker's certificate is checked, where there is one."""
-    if not settings.MQTT_TLS:
-        return ""
+def _trusting(port: str) -> str:
+    """How the certificate is checked of whoever ends TLS for devices, the broker or a proxy."""
     ca = settings.MQTT_CA
-    return f"--cafile {quote(str(ca))} " if ca else "--tls-use-os-certs "
+    if settings.MQTT_TLS:
+        return f"--cafile {quote(str(ca))} " if ca else "--tls-use-os-certs "
+    return f"--cafile {OWN_AUTHORITY} " if port == MQTTS_PORT else ""
 
 
 def first_enrolment(request: HttpRequest, uid: str) -> str:

@@ -9,10 +9,10 @@ from tests import cast as people
 
 def test_an_empty_platform_shows_how_to_send_a_first_message(cast, settings):
     cast.foreign.delete()
-    settings.MQTT_DEVICES = "broker.example:8883"
+    settings.MQTT_DEVICES = "broker.example:1883"
     page = people.console(cast.stranger).get("/admin/").text
     assert (
-        "mosquitto_pub -h broker.example -p 8883 -q 1 -t other/devices/other-first-device/" in page
+        "mosquitto_pub -h broker.example -p 1883 -q 1 -t other/devices/other-first-device/" in page
     )
     assert "One appears here with its first message" in page
 
@@ -78,3 +78,11 @@ def test_an_encrypted_broker_is_spoken_to_encrypted(cast, settings, ca, option):
     cast.foreign.delete()
     settings.MQTT_TLS, settings.MQTT_CA = True, ca
     assert f" {option} -q 1 " in unescape(people.console(cast.stranger).get("/admin/").text)
+
+
+def test_devices_come_encrypted_where_a_proxy_does_that_for_a_broker_that_does_not(cast, settings):
+    cast.foreign.delete()
+    settings.MQTT_DEVICES = ":8883"
+    page = people.console(cast.stranger).get("/admin/").text
+    assert "mosquitto_pub -h testserver -p 8883 --cafile certs/ca.pem -q 1 " in page
+    assert "python3 -c" not in page
