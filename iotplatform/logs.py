@@ -123,9 +123,12 @@ def as_json(event: dict[str, Any], **_: Any) -> str:
 
 def program() -> str:
     """Which of the platform's programs this is: “run_ingestor”, “gunicorn”."""
-    first, *rest = [*sys.argv, ""]
-    name = Path(first).name
-    return rest[0] if name in ("manage.py", "__main__.py") and rest[0] else name
+    first, *rest = sys.argv or [""]
+    path = Path(first)
+    if path.name == "__main__.py":
+        # As in “python -m gunicorn”.
+        return path.parent.name
+    return rest[0] if path.name == "manage.py" and rest else path.name
 
 
 def add_process(_logger: Any, _method: str, event: dict[str, Any]) -> dict[str, Any]:

@@ -111,7 +111,7 @@ class Ingestor:
                 await connection
                 await self._heart.stop()
         finally:
-            logger.info("%s", self.report.line())
+            logger.info("%s", self.report.line(), extra={"counts": self.report.total._asdict()})
 
     def stop(self) -> None:
         """Finish and acknowledge what is in hand, then end `run`."""
@@ -247,7 +247,7 @@ class Ingestor:
     async def _report(self) -> None:
         while True:
             await asyncio.sleep(REPORT_SECONDS)
-            logger.info("%s", self.report.line())
+            logger.info("%s", self.report.line(), extra={"counts": self.report.total._asdict()})
 
     async def _look_after_partitions(self) -> None:
         while True:

@@ -110,7 +110,7 @@ class Dispatcher:
                 await connection
                 await self._heart.stop()
         finally:
-            logger.info("%s", self.report.line())
+            logger.info("%s", self.report.line(), extra={"counts": self.report.counts()})
 
     def stop(self) -> None:
         """Have the broker's answers to what is in hand recorded, then end `run`."""
@@ -286,7 +286,7 @@ class Dispatcher:
         while True:
             await asyncio.sleep(REPORT_SECONDS)
             if self.report.has_news:
-                logger.info("%s", self.report.line())
+                logger.info("%s", self.report.line(), extra={"counts": self.report.counts()})
 
 
 def timed_turn(outcomes: Sequence[Outcome], limit: int) -> tuple[Turn, float]:

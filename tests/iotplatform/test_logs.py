@@ -124,6 +124,8 @@ def test_which_program_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     for arguments, name in (
         (["manage.py", "run_ingestor", "--drain"], "run_ingestor"),
         (["/usr/bin/gunicorn", "-c", "x"], "gunicorn"),
+        (["/site-packages/gunicorn/__main__.py", "-c", "x"], "gunicorn"),
+        (["manage.py"], "manage.py"),
         ([""], ""),
     ):
         monkeypatch.setattr(sys, "argv", arguments)
