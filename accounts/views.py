@@ -41,7 +41,7 @@ EMAIL_TAKEN = "There is a user with this e-mail address already."
 SLUG_TAKEN = "There is a tenant with this slug already."
 IN_USE = (
     "The tenant has {} still. Delete these, or move users to another tenant; “maintain” erases "
-    "deleted devices an hour later, and rejected messages after HISTORY_DAYS."
+    "deleted devices an hour later, and rejected messages after REJECTED_DAYS."
 )
 
 

@@ -179,6 +179,7 @@ def of_devices(now: datetime) -> list[Job]:
             "erased",
             deleted.count,
             lambda: map(erase, list(deleted)),
+            ALWAYS,
         ),
     ]
 
