@@ -1,5 +1,6 @@
 """The script that makes certificates: what they are good for, and what it does not overwrite."""
 
+import os
 import stat
 import subprocess
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.deploy.tls import Certificates
+from tests.iotplatform.processes import ROOT
 
 NAMES = "iot.example.com", "192.0.2.7", "2001:db8::7"
 
@@ -120,3 +122,22 @@ def test_what_is_no_name_makes_no_certificate(tmp_path, arguments, said):
     assert refused.returncode == 1
     assert said in refused.stdout
     assert not (made.server / "fullchain.pem").exists()
+
+
+@pytest.mark.parametrize(
+    ("script", "arguments", "said"),
+    [
+        ("proxy", ("nginx.conf", "."), "Make one: sh deploy/certificates/make.sh NAME"),
+        ("mosquitto", (), "made by “manage.py sync_broker --file”"),
+    ],
+)
+def test_a_server_without_its_files_does_not_start_and_says_how_to_make_them(
+    tmp_path, script, arguments, said
+):
+    started = subprocess.run(
+        ["sh", str(ROOT / "deploy" / script / "start.sh"), *arguments],
+        cwd=tmp_path, env={**os.environ, "DATA": str(tmp_path)}, capture_output=True, text=True,
+        timeout=10, check=False,
+    )  # fmt: skip
+    assert started.returncode == 1
+    assert said in started.stderr

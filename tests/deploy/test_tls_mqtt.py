@@ -131,6 +131,16 @@ def test_a_renewed_certificate_is_taken_up_and_no_device_notices(site, sensor, c
     assert sensor.disconnects == 0
 
 
+def test_a_certificate_that_does_not_fit_changes_nothing(site, sensor, certificates):
+    before = serial_at(site.proxy.mqtts, certificates.trust)
+    key = certificates.server / "privkey.pem"
+    fitting = key.read_bytes()
+    key.write_bytes((certificates.authority / "ca-key.pem").read_bytes())
+    wait_until(lambda: "key values mismatch" in site.proxy.log.read_text(), "a word about it")
+    assert serial_at(site.proxy.mqtts, certificates.trust) == before
+    key.write_bytes(fitting)
+
+
 @pytest.mark.parametrize("port", ["proxy", "listener of its own"])
 def test_a_message_by_mosquitto_pub_is_stored(site, certificates, port):
     where = site.proxy.mqtts if port == "proxy" else site.encrypted

@@ -113,7 +113,7 @@ def mosquitto(directory: Path, certificates: Certificates, data: Path) -> Iterat
 
     In `data` lies its file of accounts.
     """
-    plain, encrypted = free_port(), free_port()
+    plain, platform, encrypted = free_port(), free_port(), free_port()
     lines = {
         "^#(listener|certfile|keyfile|tls_version)": r"\1",
         "^listener 8883$": f"listener {encrypted} 127.0.0.1",
@@ -123,10 +123,11 @@ def mosquitto(directory: Path, certificates: Certificates, data: Path) -> Iterat
     }
     config = directory / "mosquitto.conf"
     config.write_text(adapted("deploy/mosquitto/mosquitto.conf", lines))
-    listener = f"{plain} 127.0.0.1"
+    # The two doors of compose.
+    listener = rf"{plain} 127.0.0.1\nlistener {platform} 127.0.0.1"
     own = {"PLUGIN": str(plugin()), "LISTENER": listener, "DATA": str(data), "CONFIG": str(config)}
     script = str(ROOT / "deploy/mosquitto/start.sh")
-    with running(directory / "mosquitto.log", plain, "sh", script, **own):
+    with running(directory / "mosquitto.log", platform, "sh", script, **own):
         yield plain, encrypted
 
 
