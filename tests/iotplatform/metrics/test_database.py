@@ -8,9 +8,9 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from devices.models import Command, DeviceQueue, Heartbeat
+from devices.models import DeviceQueue, Heartbeat
 from iotplatform.metrics import database
-from iotplatform.metrics.database import QUESTIONS, OfDatabase
+from iotplatform.metrics.database import QUESTIONS, OfDatabase, Question
 from telemetry import partitions
 from telemetry.models import RejectedOverflow, Upkeep
 from tests import cast as people
@@ -145,21 +145,24 @@ def test_what_grows_is_read_by_an_index(cast, name, index):
     assert index in {node.get("Index Name") for node in plan_of(statement)}
 
 
-def test_what_this_database_does_not_know_keeps_nothing_else_from_being_told(cast, caplog):
-    with connection.cursor() as cursor:
-        cursor.execute("ALTER TABLE devices_command RENAME TO commands_of_another_version")
-    with pytest.MonkeyPatch.context() as patch:
-        # Each statement for itself, as without a transaction.
-        answered = database.Question.answered
+def test_what_is_not_answered_keeps_nothing_else_from_being_told(monkeypatch, caplog):
+    asked = {"new": "SELECT new FROM tomorrow", "slow": "SELECT pg_sleep(5)", "quick": "SELECT 7"}
+    questions = [Question(name, "…", statement) for name, statement in asked.items()]
+    monkeypatch.setattr(database, "QUESTIONS", questions)
+    answered = Question.answered
 
-        def apart(question, cursor):
-            with connection.connection.transaction():
-                return answered(question, cursor)
+    def apart(question, cursor):
+        # Each for itself, as where no transaction of a test is open.
+        with connection.connection.transaction():
+            cursor.execute("SET LOCAL statement_timeout = '100ms'")
+            return answered(question, cursor)
 
-        patch.setattr(database.Question, "answered", apart)
-        found = told()
-    assert ("commands", "queued") not in found
-    assert found["database_up",] == 1
-    assert found["database_bytes",] > 0
-    assert "cannot tell commands" in caplog.text
-    assert Command._meta.db_table in caplog.text
+    monkeypatch.setattr(Question, "answered", apart)
+    assert told() == {("quick",): 7, ("database_up",): 1}
+    assert "cannot tell new" in caplog.text
+    assert "cannot tell slow" in caplog.text
+
+
+def test_nobody_is_kept_waiting_for_all_of_it(monkeypatch):
+    monkeypatch.setattr(database, "LONGEST_SECONDS", 0)
+    assert told() == {("database_up",): 1}
