@@ -257,3 +257,28 @@ def test_prometheus_does_not_start_without_the_token(
         assert done.stdout == "started\n"
         assert file.read_text() == token
         assert file.stat().st_mode & 0o077 == 0
+
+
+# Mosquitto -------------------------------------------------------------------------------------
+
+
+def test_mosquitto_has_the_doors_that_proxy_and_platform_come_by(
+    base: dict[str, Any], tmp_path: Path
+) -> None:
+    (tmp_path / "mosquitto").write_text('#!/bin/sh\ncat "$2"\n')
+    (tmp_path / "mosquitto").chmod(0o755)
+    (tmp_path / "dynamic-security.json").touch()
+    shell, place = base["mosquitto"]["entrypoint"]
+    folder = Path(place).parent
+    files = [volume.split(":") for volume in base["mosquitto"]["volumes"][1:]]
+    assert {Path(inside).parent for _, inside, _ in files} == {folder}
+    variables = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "DATA": str(tmp_path)}
+    done = subprocess.run(
+        [shell, str(ROOT / files[-1][0])],
+        env=variables | base["mosquitto"]["environment"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    doors = re.findall(r"^listener (.*)$", done.stdout, re.MULTILINE)
+    assert doors == ["1883", compose.environment(compose.load(compose.BASE), "web")["MQTT__PORT"]]
