@@ -30,7 +30,7 @@ RUN chmod -R go+rX /app
 FROM base
 ARG REVISION=""
 LABEL org.opencontainers.image.title="iotplatform" \
-      org.opencontainers.image.version="0.1.0" \
+      org.opencontainers.image.version="1.0.0" \
       org.opencontainers.image.revision="$REVISION" \
       org.opencontainers.image.licenses="MIT"
 RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin app
