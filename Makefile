@@ -8,7 +8,7 @@ RUN := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
 SOURCES := accounts devices telemetry iotplatform manage.py
 
-.PHONY: demo demo-secure test test-all lint format docs fonts screenshots bench messages lock
+.PHONY: demo demo-secure test test-all lint format docs fonts screenshots bench messages lock licences
 
 # The whole platform on this machine. Ctrl-C stops all of it.
 demo: $(INSTALLED)
@@ -44,6 +44,10 @@ docs: $(INSTALLED)
 # After a page names an icon that no page had named.
 fonts: $(INSTALLED)
 	$(RUN) -m tests.iotplatform.fonts
+
+# After a change of the dependencies: their terms on docs/licences.md.
+licences: $(INSTALLED)
+	$(RUN) -m tests.iotplatform.licences
 
 # The pictures in README and docs, taken of a demo in Debian's chromium.
 screenshots: $(INSTALLED)
