@@ -180,6 +180,7 @@ async def test_the_session_survives_a_restart_of_the_broker(durable: Mosquitto) 
         assert again.payload == b"before"
         assert again.connection > before.connection
         assert (session.reconnects, session.unacknowledged) == (1, 0)
+        assert session.sessions_lost == 0
 
 
 @pytest.mark.mosquitto
@@ -216,6 +217,7 @@ async def test_what_waits_in_the_queue_is_kept_when_the_broker_loses_the_session
         await until(lambda: session.reconnects == 1 and session.connected)
         kept = await session.receive(9, 2**20)
         assert payloads(kept) == [b"1", b"2"]
+        assert session.sessions_lost == 1
         session.acknowledge(kept)
         await send(mosquitto, "a", b"3")
         assert payloads(await collect(session, 1)) == [b"3"]
