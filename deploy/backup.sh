@@ -29,7 +29,7 @@ fi
 (cd "$unfinished" && sha256sum -- * > SHA256SUMS.part && mv SHA256SUMS.part SHA256SUMS)
 
 sync -f "$unfinished"
-mv "$unfinished" "$directory/$stamp"
+mv -T "$unfinished" "$directory/$stamp"
 find "$directory" -mindepth 1 -maxdepth 1 -type d -name '20*Z' -mtime "+$keep_days" \
     -exec rm -rf {} +
 echo "$directory/$stamp"
