@@ -106,8 +106,8 @@ def _server(listener: Listener, host: str, port: int) -> "Server":
         return Server(listener, host, port)
     except (OSError, OverflowError) as error:
         raise CannotListen(
-            f"Cannot listen on {host}, port {port}: {error}. Each process of one machine needs a "
-            "METRICS_PORT of its own; 0 is for none."
+            f"Cannot listen on {host}, port {port}: {error}. METRICS_BIND has to be an address of "
+            "this machine, and each process there needs a METRICS_PORT of its own; 0 is for none."
         ) from error
 
 
