@@ -197,9 +197,9 @@ def test_the_demo_logins_open_the_console(used: Path) -> None:
         assert not demo.logs_in("admin@example.com", "guess")
 
 
-@pytest.mark.parametrize(
-    "name", ["gunicorn", "run_ingestor", "run_dispatcher", "iotcore._serve", "bin/postgres"]
-)
+# Ingestor, dispatcher and simulator are begun and watched as gunicorn is, by one method of `Demo`;
+# what a supervisor does about any of them is in tests/iotplatform/test_supervisor.py.
+@pytest.mark.parametrize("name", ["gunicorn", "iotcore._serve", "bin/postgres"])
 def test_when_one_part_dies_all_of_it_ends(used: Path, name: str) -> None:
     demo = Demo(used)
     with demo.running():
