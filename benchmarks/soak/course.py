@@ -2,9 +2,9 @@
 
 import argparse
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 
-from benchmarks.bench import print_table
 from benchmarks.soak import samples, visitors
 from benchmarks.soak.accounts import commands_left, counted_by_database, take
 from benchmarks.soak.devices import Devices, Plan, Sent
@@ -88,16 +88,23 @@ def come_to_rest(ground: Ground, sent: Sent) -> None:
 
 
 def report(course: Course, findings: Findings, options: argparse.Namespace) -> None:
-    title = (
-        f"Soak: {course.seconds / 60:.1f} minutes, {course.sent.total / course.seconds:,.0f} "
-        f"messages a second of {options.devices:,} devices (PostgreSQL: all processes, what each "
-        "has for itself)"
+    rate = course.sent.total / course.seconds
+    print(
+        f"\n{course.seconds / 60:.1f} minutes, {rate:,.0f} messages a second of "
+        f"{options.devices:,} devices"
     )
-    print_table(title, samples.HEAD, samples.rows(course.watch.samples))
-    print_table("Accounts", ("", "received", "stored", "duplicate", "rejected"), findings.accounts)
-    print_table("What else went on", ("", ""), findings.others)
+    print_markdown(samples.HEAD, samples.rows(course.watch.samples))
+    print_markdown(("", "received", "stored", "duplicate", "rejected"), findings.accounts)
+    print_markdown(("", ""), findings.others)
     for line in findings.broken:
         print(f"BROKEN: {line}")
     if not findings.broken:
         short = course.seconds < LEAST_SECONDS
         print("\nEverything held." + short * " It was too short to tell whether memory stays flat.")
+
+
+def print_markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """A table as docs/operations.md has it."""
+    print()
+    for row in (head, ["---"] * len(head), *rows):
+        print(f"| {' | '.join(row)} |")

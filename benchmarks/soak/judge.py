@@ -102,7 +102,7 @@ def processes(course: Course) -> Iterator[str]:
         if course.seconds < LEAST_SECONDS or len(samples) < FEWEST:
             continue
         found = trend(samples)
-        if not found.is_flat:
+        if not found.is_flat(name):
             yield f"{name} grew by {found.grown / 1e6:.1f} MB in the second half."
 
 
@@ -110,14 +110,14 @@ def account_rows(course: Course) -> list[list[str]]:
     accounts = course.accounts
     lines = [
         ("published", published(course)),
-        ("log of the ingestor", accounts.log),
-        ("metrics of the ingestor", accounts.metrics),
-        ("database, counters", accounts.database),
+        ("the ingestor's log", accounts.log),
+        ("its metrics", accounts.metrics),
+        ("the database's counters", accounts.database),
     ]
     table = [[name, f"{sum(found):,}", *(f"{each:,}" for each in found)] for name, found in lines]
-    stored = f"{accounts.rows:,} + {accounts.outlived:,} deleted as too old"
-    rejected = f"{accounts.rejected:,} + {accounts.overflow:,} above REJECTED_MAX"
-    return [*table, ["database, rows", "", stored, "", rejected]]
+    stored = f"{accounts.rows:,} + {accounts.outlived:,} deleted by retention"
+    rejected = f"{accounts.rejected:,} + {accounts.overflow:,} above `REJECTED_MAX`"
+    return [*table, ["rows in the database", "", stored, "", rejected]]
 
 
 def other_rows(course: Course) -> list[list[str]]:
