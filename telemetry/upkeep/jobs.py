@@ -86,7 +86,7 @@ def of_readings(now: datetime) -> list[Job]:
             "outlived_readings",
             "readings older than their device's type or tenant keeps them",
             "deleted",
-            lambda: sum(map(readings.count_outlived, readings.outlived(now, dropped))),
+            lambda: readings.count_outlived(now, dropped),
             lambda: readings.delete_outlived(now, dropped),
         ),
         Job(

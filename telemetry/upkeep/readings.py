@@ -3,6 +3,8 @@ whose type says so, or whose tenant does."""
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
+from itertools import groupby
+from operator import attrgetter
 from typing import NamedTuple
 
 from django.conf import settings
@@ -53,6 +55,11 @@ WHERE days < %(history)s AND %(week)s < kept.since AND oldest.ts < kept.since
 ORDER BY device.id
 """
 
+COUNT = """
+SELECT count(*) FROM unnest(%s::bigint[], %s::timestamptz[]) AS old (device_id, before)
+JOIN {table} AS reading ON reading.device_id = old.device_id AND reading.ts < old.before
+"""
+
 
 def outlived(now: datetime, dropped: datetime) -> Iterator[Outlived]:
     """What types and tenants keep no longer, week by week; not in weeks that end by `dropped`,
@@ -71,14 +78,15 @@ def _outlived_in(week: date, now: datetime) -> list[Outlived]:
         return [Outlived(table, *row) for row in cursor.fetchall()]
 
 
-def count_outlived(readings: Outlived) -> int:
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"SELECT count(*) FROM {readings.table} WHERE device_id = %s AND ts < %s",
-            [readings.device_id, readings.before],
-        )
-        (count,) = cursor.fetchone()
-    return int(count)
+def count_outlived(now: datetime, dropped: datetime) -> int:
+    """How many readings that is. Optimization: one statement a week, not one a device."""
+    number = 0
+    for table, group in groupby(outlived(now, dropped), key=attrgetter("table")):
+        _, devices, befores = zip(*group, strict=True)
+        with connection.cursor() as cursor:
+            cursor.execute(COUNT.format(table=table), [list(devices), list(befores)])
+            number += cursor.fetchone()[0]
+    return number
 
 
 def delete_outlived(now: datetime, dropped: datetime) -> Iterator[int]:
