@@ -13,6 +13,7 @@ from django.db import connection
 from telemetry import partitions
 
 CHUNK_ROWS = 10_000
+DEVICES, FEW = 200, 50
 CHUNK_BLOCKS = 1_000
 
 
@@ -60,6 +61,20 @@ SELECT count(*) FROM unnest(%s::bigint[], %s::timestamptz[]) AS old (device_id, 
 JOIN {table} AS reading ON reading.device_id = old.device_id AND reading.ts < old.before
 """
 
+DELETE_FEW = """
+WITH gone AS (
+    DELETE FROM {table} WHERE ctid = ANY(ARRAY(
+        SELECT reading.ctid FROM unnest(%s::bigint[], %s::timestamptz[]) AS old (device_id, before)
+        CROSS JOIN LATERAL (
+            SELECT ctid FROM {table} WHERE device_id = old.device_id AND ts < old.before
+            ORDER BY ts LIMIT %s
+        ) AS reading
+    ))
+    RETURNING device_id
+)
+SELECT device_id, count(*) FROM gone GROUP BY device_id
+"""
+
 
 def outlived(now: datetime, dropped: datetime) -> Iterator[Outlived]:
     """What types and tenants keep no longer, week by week; not in weeks that end by `dropped`,
@@ -90,22 +105,45 @@ def count_outlived(now: datetime, dropped: datetime) -> int:
 
 
 def delete_outlived(now: datetime, dropped: datetime) -> Iterator[int]:
-    """Delete what types and tenants keep no longer, a chunk a transaction.
+    """Delete what types and tenants keep no longer, some rows a transaction.
 
-    Each chunk starts where the one before ended, or it would pass all that is dead already.
+    Optimization: most devices have a few of a day, so those of many go at once; one that has more
+    has a statement of its own. A transaction for each device would wait for the disk each time.
     """
-    for table, device_id, before in outlived(now, dropped):
-        query = (
-            f"WITH gone AS (DELETE FROM {table} WHERE ctid = ANY(ARRAY("
-            f"SELECT ctid FROM {table} WHERE device_id = %s AND ts >= %s AND ts < %s "
-            f"ORDER BY ts LIMIT {CHUNK_ROWS})) RETURNING ts) SELECT count(*), max(ts) FROM gone"
-        )
-        start: datetime | None = datetime.min.replace(tzinfo=UTC)
-        while start:
-            with connection.cursor() as cursor:
-                cursor.execute(query, [device_id, start, before])
-                deleted, start = cursor.fetchone()
+    for table, group in groupby(outlived(now, dropped), key=attrgetter("table")):
+        readings = list(group)
+        for first in range(0, len(readings), DEVICES):
+            some = readings[first : first + DEVICES]
+            deleted, with_more = _delete_few(table, some)
             yield deleted
+            for each in some:
+                if each.device_id in with_more:
+                    yield from _delete_all(each)
+
+
+def _delete_few(table: str, readings: list[Outlived]) -> tuple[int, set[int]]:
+    """Delete FEW of each device; how many that were, and the devices that may have more."""
+    devices, befores = [each.device_id for each in readings], [each.before for each in readings]
+    with connection.cursor() as cursor:
+        cursor.execute(DELETE_FEW.format(table=table), [devices, befores, FEW])
+        numbers = dict(cursor.fetchall())
+    return sum(numbers.values()), {device for device, number in numbers.items() if number == FEW}
+
+
+def _delete_all(readings: Outlived) -> Iterator[int]:
+    """Each chunk starts where the one before ended, or it would pass all that is dead already."""
+    table, device_id, before = readings
+    query = (
+        f"WITH gone AS (DELETE FROM {table} WHERE ctid = ANY(ARRAY("
+        f"SELECT ctid FROM {table} WHERE device_id = %s AND ts >= %s AND ts < %s "
+        f"ORDER BY ts LIMIT {CHUNK_ROWS})) RETURNING ts) SELECT count(*), max(ts) FROM gone"
+    )
+    start: datetime | None = datetime.min.replace(tzinfo=UTC)
+    while start:
+        with connection.cursor() as cursor:
+            cursor.execute(query, [device_id, start, before])
+            deleted, start = cursor.fetchone()
+        yield deleted
 
 
 def prune_receipts(before: datetime) -> Iterator[int]:

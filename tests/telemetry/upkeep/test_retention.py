@@ -50,6 +50,8 @@ def test_readings_are_deleted_when_the_type_of_their_device_keeps_them_no_longer
 
 def test_many_old_readings_are_deleted_chunk_by_chunk(kept_a_week, monkeypatch):
     monkeypatch.setattr("telemetry.upkeep.readings.CHUNK_ROWS", 2)
+    monkeypatch.setattr("telemetry.upkeep.readings.FEW", 3)
+    monkeypatch.setattr("telemetry.upkeep.readings.DEVICES", 1)
     moment = datetime.now(UTC) - timedelta(days=20)
     # Of one moment there may be more than a chunk holds.
     for n in range(5):
