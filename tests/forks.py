@@ -51,6 +51,10 @@ def become(log: Path, environment: dict[str, str], command: tuple[str, ...]) -> 
     sys.path.insert(0, str(ROOT))
     try:
         run(*command)
+    except Exception:
+        # As an interpreter ends; multiprocessing would print it in its own way.
+        sys.excepthook(*sys.exc_info())
+        sys.exit(1)
     finally:
         # multiprocessing leaves without.
         atexit._run_exitfuncs()

@@ -2,14 +2,18 @@
 
 import os
 import subprocess
-import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 
+from tests.forks import fork
+
 ROOT = Path(__file__).resolve().parents[2]
+
+SECONDS = 60
 
 # Empty means unset, and beats what a developer keeps in `.env`.
 UNSET = dict.fromkeys(
@@ -31,16 +35,14 @@ def environment(**variables: str) -> dict[str, str]:
 
 def manage(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     """`manage.py` with `variables` as its only configuration."""
-    return subprocess.run(
-        [sys.executable, "manage.py", *arguments],
-        cwd=ROOT,
-        env=environment(**variables),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    with tempfile.TemporaryDirectory() as directory:
+        said = Path(directory) / "said"
+        process = fork(said, environment(**variables), "manage.py", *arguments)
+        process.join(SECONDS)
+        if process.exitcode is None:
+            process.kill()
+            raise AssertionError(f"Still running after {SECONDS} s:\n{said.read_text()}")
+        return subprocess.CompletedProcess(arguments, process.exitcode, said.read_text())
 
 
 def wait_until(condition: Callable[[], object], seconds: float = 30) -> None:
