@@ -14,6 +14,7 @@ COPY requirements.txt ./
 RUN python -m venv --without-pip /venv
 RUN pip --python /venv/bin/python install --quiet --require-hashes -r requirements.txt
 COPY manage.py ./
+COPY LICENSE ./
 COPY accounts accounts
 COPY devices devices
 COPY telemetry telemetry

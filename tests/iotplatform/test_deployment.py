@@ -94,7 +94,7 @@ def test_the_image_has_every_application_and_may_copy_it() -> None:
     dockerfile = (ROOT / "Dockerfile").read_text()
     copied = set(re.findall(r"^COPY (?!--from)(\S+)", dockerfile, re.MULTILINE))
     own = {app.name for app in apps.get_app_configs() if Path(app.path).parent == ROOT}
-    assert {*own, "templates", "locale", "manage.py", "requirements.txt"} == copied
+    assert {*own, "templates", "locale", "LICENSE", "manage.py", "requirements.txt"} == copied
     allowed = (ROOT / ".dockerignore").read_text().splitlines()
     assert {f"!{name}" for name in copied} == {line for line in allowed if line.startswith("!")}
 
