@@ -7,9 +7,11 @@ from types import SimpleNamespace
 
 import pytest
 from django.conf import settings
+from django.test import TransactionTestCase
 
 from devices.credentials.uses import uses
 from tests import cast as people
+from tests.emptying import empty_tables
 from tests.streams import streams_end
 
 # Its thread would write in the middle of some other test, and at the end the database is gone.
@@ -18,6 +20,7 @@ atexit.unregister(uses.end)
 # Optimization: a static file is looked for when it is asked for. Without DEBUG, each client that a
 # test makes would list all of them first: 30 ms, several thousand times.
 settings.WHITENOISE_AUTOREFRESH = True
+TransactionTestCase._fixture_teardown = empty_tables
 
 
 @pytest.fixture

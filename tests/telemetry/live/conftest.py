@@ -11,7 +11,6 @@ from urllib.parse import urlsplit
 
 import psycopg
 import pytest
-from django.core.management import call_command
 from django.db import connection
 from django.utils import timezone
 from pytest_django.live_server_helper import LiveServer
@@ -21,6 +20,7 @@ from accounts.models import User
 from telemetry import partitions
 from telemetry.live import stream as streams
 from tests import cast as people
+from tests.emptying import empty_tables
 from tests.streams import PATIENCE, end_streams, streams_end
 
 
@@ -91,7 +91,7 @@ def world(django_db_setup: None, django_db_blocker: Any) -> Iterator[SimpleNames
         yield cast
         end_streams()
         server.stop()
-        call_command("flush", interactive=False, verbosity=0)
+        empty_tables()
     connection.close()
 
 
