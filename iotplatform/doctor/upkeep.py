@@ -15,7 +15,7 @@ DAILY = timedelta(hours=26)
 LATE = timedelta(days=3)
 SOON = timedelta(days=1)
 MAINTAIN = (
-    "Run “manage.py maintain”, and have it run daily: docker compose has the service “maintenance”."
+    "Run “manage.py maintain”, and have “maintain --due” run by itself: the service “maintenance”."
 )
 
 
