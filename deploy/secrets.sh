@@ -3,7 +3,7 @@
 # none. What has a value keeps it; settings that a newer version brought are added. Run it as often
 # as you like.
 #
-#   sh deploy/secrets.sh iot.example.com   the name under which people and devices come, for a new .env
+#   sh deploy/secrets.sh iot.example.com   and the name under which people and devices come
 #   sh deploy/secrets.sh                   only what is missing
 #   sh deploy/secrets.sh --files           and move them into ./secrets, for docker-compose.secrets.yml
 set -eu
@@ -26,9 +26,9 @@ for word in "$@"; do
     esac
 done
 
-# What $1 has in .env, without quotes around it.
+# What $1 has in .env (or in the file $2), without quotes around it.
 get() {
-    sed -n "s/^$1=//p" "$new" | tail -n 1 | sed "s/^\(['\"]\)\(.*\)\1\$/\2/"
+    sed -n "s/^$1=//p" "${2:-$new}" | tail -n 1 | sed "s/^\(['\"]\)\(.*\)\1\$/\2/"
 }
 
 # Puts $2 in place of what $1 has. Neither is anything but letters, digits and a few signs.
@@ -37,9 +37,32 @@ put() {
     mv "$new.put" "$new"
 }
 
+# Puts $2 into $1, unless somebody has said something else there.
+point() {
+    has=$(get "$1")
+    case ,$has, in
+    *",$2,"*) ;;
+    ",$(get "$1" .env.example),")
+        put "$1" "$2"
+        echo "set: $1=$2"
+        ;;
+    *) echo "$1=$has in .env stays as it is: $2 is not in it." >&2 ;;
+    esac
+}
+
 random() {
     od -An -N32 -tx1 /dev/urandom | tr -d ' \n'
 }
+
+# Docker understands more than this does: a secret that is not seen here would be made once more.
+if test -e .env && strange=$(grep -nvE '^([A-Za-z_][A-Za-z0-9_]*=.*|[[:blank:]]*(#.*)?)$' .env ||
+    grep -n "$(printf '\r')" .env); then
+    echo "Lines of .env have to be NAME=value, without “export”, blanks before “=” and Windows' line" \
+        "ends (sed -i 's/\\r\$//' .env takes those away), or to begin with #. These are not:" >&2
+    # Without what may be a secret.
+    echo "$strange" | sed -nE 's/^([0-9]+):([A-Za-z0-9_ ]*)=.*/line \1: \2/p; t; s/:.*//; s/^/line /p' >&2
+    exit 1
+fi
 
 # Under another name until it is complete: what is cut off has not happened.
 new=.env.new
@@ -56,11 +79,12 @@ if test -e .env; then
     done
 else
     cp .env.example "$new"
-    if test -n "$name"; then
-        put ALLOWED_HOSTS "$name"
-        put CSRF_TRUSTED_ORIGINS "https://$name"
-        put PUBLIC_URL "https://$name"
-    fi
+fi
+
+if test -n "$name"; then
+    point ALLOWED_HOSTS "$name"
+    point CSRF_TRUSTED_ORIGINS "https://$name"
+    point PUBLIC_URL "https://$name"
 fi
 
 for secret in $SECRETS; do
@@ -88,11 +112,18 @@ if test -n "$files"; then
 fi
 
 access=$(get MQTT__ACCESS)
+profiles=$(get COMPOSE_PROFILES | tr -d ' ')
 mv "$new" .env
 # Accounts in the containers read what is mounted, whatever the umask was at the checkout.
 chmod -R go+rX deploy
 mkdir -p -m 755 acme certs
 
-if test "$access" = open; then
-    echo "MQTT__ACCESS=open in .env: set it to what COMPOSE_PROFILES has, emqx or mosquitto." >&2
-fi
+# With another the platform would start, and no device get in.
+case $access:,$profiles, in
+emqx:*,emqx,* | mosquitto:*,mosquitto,*) ;;
+*)
+    echo "MQTT__ACCESS is “$access” in .env and COMPOSE_PROFILES “$profiles”: both have to name the" \
+        "same broker, emqx or mosquitto. Change that before you start anything." >&2
+    exit 1
+    ;;
+esac
