@@ -8,23 +8,32 @@ import psycopg
 from django.db import connection
 
 CONNECT_SECONDS = 2
-LIMITS = """
-SET statement_timeout = '1s';
-SET lock_timeout = '1s';
-SET default_transaction_read_only = on
-"""
+LIMITS = "SET LOCAL statement_timeout = '1s'; SET LOCAL lock_timeout = '1s'"
 
 
 @contextmanager
-def asking() -> Iterator[psycopg.Cursor[Any]]:
-    """A cursor for some questions. Raises psycopg's errors.
+def connected() -> Iterator[psycopg.Connection[Any]]:
+    """A connection to ask by. Raises psycopg's errors.
 
-    Of a connection of its own: only that of a new one says in time that a server does not answer,
-    as nobody but the server itself puts a limit to a statement.
+    One of its own: only a new one says in time that a server does not answer, as nobody but the
+    server itself puts a limit to a statement.
     """
     parameters = connection.get_connection_params()
     parameters.pop("cursor_factory")
     parameters["connect_timeout"] = CONNECT_SECONDS
-    with psycopg.connect(**parameters, autocommit=True) as own, own.cursor() as cursor:
+    with psycopg.connect(**parameters, autocommit=True) as own:
+        # Of each transaction: by BEGIN READ ONLY.
+        own.read_only = True
+        yield own
+
+
+@contextmanager
+def asking(own: psycopg.Connection[Any]) -> Iterator[psycopg.Cursor[Any]]:
+    """A cursor for questions that are answered together, or none of them is.
+
+    Its limits end with its transaction. What is set for a whole connection would stay behind in a
+    pool (PgBouncer), and whoever comes next could not write.
+    """
+    with own.transaction(), own.cursor() as cursor:
         cursor.execute(LIMITS)
         yield cursor

@@ -12,7 +12,7 @@ from django.views.decorators.http import require_safe
 
 from devices.daemon.heartbeat import SILENT_AFTER
 from devices.models import ProcessKind
-from iotplatform.asking import asking
+from iotplatform.asking import asking, connected
 
 OK = "ok"
 AWAY = "It does not answer: see whether PostgreSQL runs, and look into its log."
@@ -64,7 +64,7 @@ class Readiness:
     def _ask(self) -> dict[str, str]:
         checks = dict.fromkeys(("database", "migrations", *map(str, ProcessKind)), NOT_KNOWN)
         try:
-            with asking() as cursor:
+            with connected() as own, asking(own) as cursor:
                 checks["database"] = OK
                 checks["migrations"] = self._migrations(cursor)
                 if checks["migrations"] == OK:

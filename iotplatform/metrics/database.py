@@ -15,7 +15,7 @@ from prometheus_client.registry import Collector
 
 from devices.daemon.heartbeat import SILENT_AFTER
 from devices.models import CommandStatus, Session
-from iotplatform.asking import asking
+from iotplatform.asking import asking, connected
 from telemetry.partitions import TABLE
 from telemetry.reasons import Reason
 
@@ -190,10 +190,10 @@ class OfDatabase(Collector):
         is_up = True
         end = time.monotonic() + LONGEST_SECONDS
         try:
-            with asking() as cursor:
+            with connected() as own:
                 for question in QUESTIONS:
                     if time.monotonic() < end:
-                        yield from self._answer(question, cursor)
+                        yield from self._answer(question, own)
         except psycopg.Error as error:
             logger.warning("The database does not answer what metrics ask: %s", error)
             is_up = False
@@ -203,9 +203,11 @@ class OfDatabase(Collector):
             value=is_up,
         )
 
-    def _answer(self, question: Question, cursor: psycopg.Cursor[Any]) -> Iterable[Metric]:
+    def _answer(self, question: Question, own: psycopg.Connection[Any]) -> Iterable[Metric]:
         try:
-            yield question.answered(cursor)
+            with asking(own) as cursor:
+                metric = question.answered(cursor)
+            yield metric
         except (psycopg.ProgrammingError, psycopg.errors.QueryCanceled) as error:
             # Of another version, say, or too busy: the next one may be answered nevertheless.
             logger.warning("The database cannot tell %s: %s", question.name, error)

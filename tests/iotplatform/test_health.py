@@ -56,8 +56,27 @@ def test_a_database_that_says_nothing_is_waited_for_but_seconds(db, readiness, m
 
 
 def test_a_statement_that_takes_too_long_is_given_up(db):
-    with pytest.raises(psycopg.errors.QueryCanceled), asking.asking() as cursor:
+    with (
+        asking.connected() as own,
+        pytest.raises(psycopg.errors.QueryCanceled),
+        asking.asking(own) as cursor,
+    ):
         cursor.execute("SELECT pg_sleep(5)")
+
+
+def test_whoever_has_the_connection_next_may_write_as_before(db):
+    """Of a pool (PgBouncer), where it goes from hand to hand."""
+    with asking.connected() as own:
+
+        def parameters():
+            return set(own.execute("SELECT name, setting FROM pg_settings").fetchall())
+
+        before = parameters()
+        with asking.asking(own) as cursor:
+            cursor.execute("SELECT 1")
+        with pytest.raises(psycopg.errors.ReadOnlySqlTransaction), asking.asking(own) as cursor:
+            cursor.execute("DELETE FROM devices_heartbeat")
+        assert parameters() == before
 
 
 @pytest.mark.parametrize("path", sorted(machines.ADDRESSES))

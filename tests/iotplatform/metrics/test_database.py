@@ -24,11 +24,13 @@ def _here(db, monkeypatch):
     """Asked by the connection of the test, which sees what it made."""
 
     @contextlib.contextmanager
-    def asking():
-        with psycopg.Cursor(connection.connection) as cursor:
+    def asking(own):
+        with own.transaction(), psycopg.Cursor(own) as cursor:
             yield cursor
 
     connection.ensure_connection()
+    own = contextlib.nullcontext(connection.connection)
+    monkeypatch.setattr(database, "connected", lambda: own)
     monkeypatch.setattr(database, "asking", asking)
 
 
@@ -151,13 +153,11 @@ def test_what_is_not_answered_keeps_nothing_else_from_being_told(monkeypatch, ca
     monkeypatch.setattr(database, "QUESTIONS", questions)
     answered = Question.answered
 
-    def apart(question, cursor):
-        # Each for itself, as where no transaction of a test is open.
-        with connection.connection.transaction():
-            cursor.execute("SET LOCAL statement_timeout = '100ms'")
-            return answered(question, cursor)
+    def soon(question, cursor):
+        cursor.execute("SET LOCAL statement_timeout = '100ms'")
+        return answered(question, cursor)
 
-    monkeypatch.setattr(Question, "answered", apart)
+    monkeypatch.setattr(Question, "answered", soon)
     assert told() == {("quick",): 7, ("database_up",): 1}
     assert "cannot tell new" in caplog.text
     assert "cannot tell slow" in caplog.text
