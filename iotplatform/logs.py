@@ -1,19 +1,21 @@
 """What the log looks like: lines for people, or with LOG_FORMAT=json objects for machines.
 
 Neither has what must not be in a log: variables of functions that failed, settings, what libraries
-add to a record, and what the database says of rows that it did not take.
+add to a record, and what the database says of rows that it did not take. Nor can a text from
+outside pass for a line of ours, or speak to the terminal that shows it.
 """
 
 import contextlib
 import copy
 import json
 import logging
+import re
 import sys
 import threading
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any
 
 import psycopg
@@ -29,6 +31,8 @@ there, and statements with their values."""
 DATABASE_ERRORS = (psycopg.Error, utils.Error)
 BAD_VALUE = "22"
 """The class of SQLSTATEs whose messages end with the value."""
+PARTICULARS = re.compile(r"\n(?:DETAIL|CONTEXT|QUERY|LINE \d+):.*", re.DOTALL)
+"""What follows the first line of a database error that has become a text."""
 
 
 def discreet(error: BaseException) -> str:
@@ -55,12 +59,20 @@ def replacements(error: BaseException | None) -> dict[str, str]:
     return {str(each): discreet(each) for each in chain(error) if isinstance(each, DATABASE_ERRORS)}
 
 
+def without_particulars(text: str, instead: Mapping[str, str] = MappingProxyType({})) -> str:
+    """A text of which the first line of a database error, or what is said `instead`, is left."""
+    return instead.get(text) or PARTICULARS.sub("", text)
+
+
 class Handler(logging.StreamHandler):
-    """Has records say of the database errors among their arguments only what is discreet."""
+    """Has records say of the database errors that they are about only what is discreet."""
 
     def emit(self, record: logging.LogRecord) -> None:
         careful = copy.copy(record)
-        if isinstance(record.args, tuple):
+        careful.msg = _without_data(record.msg)
+        if isinstance(record.args, Mapping):
+            careful.args = {name: _without_data(each) for name, each in record.args.items()}
+        elif isinstance(record.args, tuple):
             careful.args = tuple(map(_without_data, record.args))
         # Where others keep what they made of the error.
         careful.exc_text = None
@@ -77,18 +89,30 @@ class Handler(logging.StreamHandler):
 def _without_data(argument: object) -> object:
     if isinstance(argument, DATABASE_ERRORS):
         return type(argument)(discreet(argument))
-    return argument
+    return without_particulars(argument) if isinstance(argument, str) else argument
+
+
+def printable(text: str) -> str:
+    """The text in one line, with escapes in place of what moves the cursor or is not seen."""
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
 
 
 class Lines(logging.Formatter):
     """A line for each record, and below it the traceback of an error."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        record.message = printable(record.message)
+        return super().formatMessage(record)
 
     def formatException(self, ei: Any) -> str:
         told = traceback.TracebackException(*ei)
         instead = replacements(ei[1])
         for each in chain(told):  # type: ignore[arg-type]  # it has the same members
             # No public way leads to the text alone; with others the traceback would be our own.
-            each._str = instead.get(each._str, each._str)  # type: ignore[attr-defined]
+            said = without_particulars(each._str, instead)  # type: ignore[attr-defined]
+            each._str = printable(said)  # type: ignore[attr-defined]
         return "".join(told.format()).rstrip("\n")
 
 
@@ -102,7 +126,7 @@ def as_list(exc_info: Any) -> list[dict[str, Any]]:
     waiting = [*told]
     while waiting:
         each = waiting.pop()
-        each["exc_value"] = instead.get(each["exc_value"], each["exc_value"])
+        each["exc_value"] = without_particulars(each["exc_value"], instead)
         waiting += [part for group in each["exceptions"] for part in group]
     return told
 

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -96,6 +97,22 @@ def test_an_error_is_a_list_of_those_that_led_to_it_without_variables(logged: Lo
     lines = logged.line.getvalue()
     assert "ValueError: wrong" in lines
     assert SECRET not in lines + logged.json.getvalue()
+
+
+FORGED = "x\r\n2026-11-27 03:00:00,000 CRITICAL tests: \x1b[31m\u2028All is lost"
+
+
+def test_no_text_from_outside_passes_for_a_line_or_speaks_to_the_terminal(logged: Logged) -> None:
+    logger.info("Xin chào %s", FORGED)
+    try:
+        raise ValueError(FORGED)
+    except ValueError:
+        logger.exception("Not done.")
+    said = logged.line.getvalue()
+    assert not re.search("^2026-11-27 03:00:00", said, re.MULTILINE)
+    assert not {each for each in said if not each.isprintable()} - {"\n"}
+    assert r"INFO tests: Xin chào x\r\n2026-11-27" in said
+    assert logged.objects[0]["event"] == f"Xin chào {FORGED}"
 
 
 def fail(password: str) -> None:
@@ -234,6 +251,12 @@ def a_batch_that_the_database_refuses(world: SimpleNamespace) -> None:
             assert SECRET in str(error)
             logger.exception("Not stored: %s %r", error, error)
             logger.critical("It ends.", exc_info=ExceptionGroup("all", [error, error]))
+            logger.info("Not stored: %(error)s", {"error": error})
+            logger.info(error)
+            if statement != VALUE:
+                # As libraries do it. Where the first line has the value, nobody can tell.
+                logger.info("Not stored: " + str(error))  # noqa: G003
+                logger.critical("It ends.", exc_info=RuntimeError(f"Not stored: {error}"))
 
 
 def a_batch_that_has_to_wait(world: SimpleNamespace) -> None:
