@@ -7,18 +7,19 @@
 #
 # Needs openssl. In certs (or $CERTS): fullchain.pem and privkey.pem for the server, ca.pem for
 # devices and browsers. In authority (or $AUTHORITY): the key of the authority. Who has that can
-# pretend to be your server: nothing that runs needs it, so keep it elsewhere if you can.
+# pretend to be your server: keep it elsewhere if you can. Only a new certificate needs it.
 set -eu
 umask 077
 
 CERTS=${CERTS:-certs}
 AUTHORITY=${AUTHORITY:-authority}
 # As they were asked for, for the next time.
-NAMES=$AUTHORITY/names
+NAMES=$CERTS/names
 AUTHORITY_DAYS=3650
 # Browsers take no certificate that is good for longer; a renewal is due 60 days before.
 DAYS=397
 DUE=$((60 * 86400))
+FOR_A_NEW_ONE="For a new one, whose ca.pem all devices need, move $AUTHORITY and the files in $CERTS away."
 
 fail() {
     echo "$*" >&2
@@ -57,7 +58,7 @@ write_server_config() {
 prompt = no
 distinguished_name = name
 [name]
-CN = $common_name
+CN = IoT platform
 [server]
 basicConstraints = critical, CA:FALSE
 keyUsage = critical, digitalSignature
@@ -68,10 +69,11 @@ subjectAltName = $alternatives
 END
 }
 
-# “DNS:a, IP:b” out of names and addresses.
+# “DNS:a, IP:b” out of names and addresses. A dot at the end, or large letters, match nothing.
 alternatives_of() {
     out=
     for name in "$@"; do
+        name=$(printf %s "${name%.}" | tr '[:upper:]' '[:lower:]')
         case $name in
             *[!A-Za-z0-9.:*-]* | "" | -* | *:*.* ) fail "“$name” is no name and no address." ;;
             *:*) kind=IP ;;
@@ -85,21 +87,25 @@ alternatives_of() {
 
 # Whether the certificate is ours, whatever its names and its time: no two authorities have one name.
 is_ours() {
-    test -e "$AUTHORITY/ca.pem" || return
+    authority=$AUTHORITY/ca.pem
+    test -e "$authority" || authority=$CERTS/ca.pem
+    test -e "$authority" || return
     test "$(openssl x509 -in "$CERTS/fullchain.pem" -noout -issuer | cut -d= -f2-)" = \
-        "$(openssl x509 -in "$AUTHORITY/ca.pem" -noout -subject | cut -d= -f2-)"
+        "$(openssl x509 -in "$authority" -noout -subject | cut -d= -f2-)"
 }
 
 make_authority() {
     if test -e "$AUTHORITY/ca.pem" && test -e "$AUTHORITY/ca-key.pem"; then
         openssl x509 -in "$AUTHORITY/ca.pem" -noout -checkend $((DAYS * 86400)) > /dev/null ||
-            echo "The authority ends soon: $(ends "$AUTHORITY/ca.pem"). Move $AUTHORITY away for" \
-                "a new one, whose ca.pem all devices need." >&2
+            echo "The authority ends soon: $(ends "$AUTHORITY/ca.pem"). $FOR_A_NEW_ONE" >&2
         return
     fi
-    test ! -e "$AUTHORITY/ca.pem" && test ! -e "$AUTHORITY/ca-key.pem" ||
-        fail "Half of the authority in $AUTHORITY is missing: bring ca.pem and ca-key.pem back" \
-            "from your backup, or move the folder away for a new one, whose ca.pem all devices need."
+    for each in "$AUTHORITY/ca.pem" "$AUTHORITY/ca-key.pem" "$CERTS/ca.pem"; do
+        test ! -e "$each" || fail "A new certificate is due, and takes the authority: bring ca.pem and" \
+            "ca-key.pem back to $AUTHORITY from where you keep them, or say AUTHORITY=/where/they/are" \
+            "sh $0. $FOR_A_NEW_ONE"
+    done
+    mkdir -p "$AUTHORITY" || fail "Make the folder $AUTHORITY yours first."
     write_authority_config "$work/authority.cnf"
     quietly openssl ecparam -name prime256v1 -genkey -noout -out "$work/ca-key.pem"
     quietly openssl req -x509 -new -sha256 -key "$work/ca-key.pem" -out "$work/ca.pem" \
@@ -123,17 +129,20 @@ make_certificate() {
     mv "$work/privkey.pem" "$CERTS/privkey.pem"
     mv "$work/fullchain.pem" "$CERTS/fullchain.pem"
     echo "$alternatives" > "$NAMES"
+    chmod 644 "$NAMES"
 }
 
 ends() {
     openssl x509 -in "$1" -noout -enddate | cut -d= -f2
 }
 
-# Whether the certificate is of this authority, for these names, and not due.
+# Whether the certificate is of the devices' authority, for these names, with its key, and not due.
 is_good() {
     test -e "$CERTS/fullchain.pem" && test -e "$CERTS/privkey.pem" && test -e "$CERTS/ca.pem" &&
         test "$(cat "$NAMES" 2> /dev/null)" = "$alternatives" &&
-        openssl verify -CAfile "$AUTHORITY/ca.pem" "$CERTS/fullchain.pem" > /dev/null 2>&1 &&
+        openssl verify -CAfile "$CERTS/ca.pem" "$CERTS/fullchain.pem" > /dev/null 2>&1 &&
+        test "$(openssl x509 -in "$CERTS/fullchain.pem" -noout -pubkey)" = \
+            "$(openssl pkey -in "$CERTS/privkey.pem" -pubout 2> /dev/null)" &&
         openssl x509 -in "$CERTS/fullchain.pem" -noout -checkend "$DUE" > /dev/null
 }
 
@@ -149,27 +158,25 @@ else
     alternatives=$(cat "$NAMES" 2> /dev/null) ||
         fail "For which names? sh $0 iot.example.com 192.0.2.7"
 fi
-first=${alternatives%%,*}
-common_name=${first#*:}
 test ! -e "$CERTS/fullchain.pem" || is_ours ||
     fail "$CERTS/fullchain.pem is of another authority than $AUTHORITY, of Let's Encrypt perhaps." \
         "Move it away first, if you want one of your own in its place."
 
-mkdir -p "$CERTS" "$AUTHORITY" || fail "Make the folders $CERTS and $AUTHORITY yours first."
+mkdir -p "$CERTS" || fail "Make the folder $CERTS yours first."
 chmod 755 "$CERTS"
 # Beside the files that it replaces: there, mv is a single step.
 work=$(mktemp -d "$CERTS/.new.XXXXXX") || fail "$CERTS is not yours: sudo chown -R $(id -un) $CERTS"
 trap 'rm -rf "$work"' EXIT
 
-make_authority
 if test -z "$renew" && is_good; then
     echo "The certificate is good: nothing was changed."
 else
+    make_authority
     make_certificate
     echo "A new certificate is in $CERTS; the proxy takes it up within half a minute."
 fi
 cat <<END
 For:          $alternatives
 Ends:         $(ends "$CERTS/fullchain.pem"); make it anew in the last 60 days: sh $0
-For devices:  $CERTS/ca.pem, the authority; it ends $(ends "$AUTHORITY/ca.pem")
+For devices:  $CERTS/ca.pem, the authority; it ends $(ends "$CERTS/ca.pem")
 END

@@ -53,7 +53,8 @@ def test_browsers_take_it_and_it_ends_after_thirteen_months(made, days, is_over)
 
 def test_keys_are_for_their_owner_and_the_rest_is_for_the_proxy(made):
     modes = {each.name: stat.S_IMODE(each.stat().st_mode) for each in made.server.iterdir()}
-    assert modes == {"privkey.pem": 0o600, "fullchain.pem": 0o644, "ca.pem": 0o644}
+    others = dict.fromkeys(["fullchain.pem", "ca.pem", "names"], 0o644)
+    assert modes == {"privkey.pem": 0o600} | others
     assert stat.S_IMODE(made.authority.stat().st_mode) == 0o700
     assert not (made.server / "ca-key.pem").exists()
 
@@ -72,29 +73,41 @@ def test_a_new_certificate_is_of_the_same_authority(tmp_path, arguments):
     made.make(*NAMES)
     authority, before = contents(made.authority), contents(made.server)
     assert "A new certificate" in made.make(*arguments).stdout
-    assert contents(made.authority) | {"names": b""} == authority | {"names": b""}
+    assert contents(made.authority) == authority
     after = contents(made.server)
     assert after["ca.pem"] == before["ca.pem"]
     assert after["privkey.pem"] != before["privkey.pem"]
     assert openssl("verify", "-CAfile", made.ca, made.server / "fullchain.pem").returncode == 0
 
 
-@pytest.mark.parametrize(
-    ("lost", "said"),
-    [
-        ("authority/ca-key.pem", "bring ca.pem and ca-key.pem back from your backup"),
-        ("authority/ca.pem", "is of another authority than authority"),
-    ],
-)
-def test_an_authority_that_devices_trust_is_not_replaced(tmp_path, lost, said):
+@pytest.mark.parametrize("lost", [["ca-key.pem"], ["ca.pem"], ["ca.pem", "ca-key.pem"]])
+def test_an_authority_that_is_kept_elsewhere_is_asked_for_when_it_is_needed(tmp_path, lost):
     made = Certificates(tmp_path)
     made.make("iot.example.com")
-    (tmp_path / lost).unlink()
+    (tmp_path / "elsewhere").mkdir()
+    for each in lost:
+        (made.authority / each).rename(tmp_path / "elsewhere" / each)
     before = contents(made.server, made.authority)
+    assert "nothing was changed" in made.make().stdout
     refused = made.make("--renew")
     assert refused.returncode == 1
-    assert said in refused.stdout
+    assert "bring ca.pem and ca-key.pem back to authority" in refused.stdout
     assert contents(made.server, made.authority) == before
+
+
+def test_a_key_that_is_of_another_certificate_is_no_pair(tmp_path, made):
+    ours = Certificates(tmp_path)
+    ours.make("iot.example.com")
+    (ours.server / "privkey.pem").write_bytes((made.server / "privkey.pem").read_bytes())
+    assert "A new certificate" in ours.make().stdout
+
+
+def test_names_are_made_such_as_match(tmp_path):
+    made = Certificates(tmp_path)
+    long = f"{'a' * 50}.{'b' * 50}.example"
+    assert "For:          DNS:iot.example.com, DNS:" in made.make("IoT.Example.com.", long).stdout
+    name = "-CAfile", made.ca, "-verify_hostname", long
+    assert openssl("verify", *name, made.server / "fullchain.pem").returncode == 0
 
 
 def test_a_certificate_of_somebody_else_is_not_overwritten(tmp_path, made):
