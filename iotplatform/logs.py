@@ -183,18 +183,28 @@ LINES = {
 FORMATS = {"line": LINES, "json": JSON}
 
 
+def is_news(record: logging.LogRecord) -> bool:
+    """Not that the platform is not ready: whoever asks is told, and asks again and again."""
+    path = getattr(getattr(record, "request", None), "path_info", None)
+    return (path, getattr(record, "status_code", None)) != ("/readyz", 503)
+
+
 def configuration(level: str, form: str) -> dict[str, Any]:
     """For `logging.config.dictConfig`: all from `level` up to the standard error, in one `form`."""
     return {
         "version": 1,
         "disable_existing_loggers": False,
         "formatters": {"chosen": FORMATS[form]},
+        "filters": {
+            "known": {"()": "django.utils.log.CallbackFilter", "callback": is_news},
+        },
         "handlers": {"console": {"()": Handler, "formatter": "chosen"}},
         "root": {"handlers": ["console"], "level": level},
         "loggers": {
             # In place of Django's own handlers, of which one would send the settings by e-mail.
             # What it says for its developers has statements with their values.
             "django": {"level": "INFO" if level in ("DEBUG", "NOTSET") else level},
+            "django.request": {"filters": ["known"]},
             "django.server": {"propagate": True},
         },
     }

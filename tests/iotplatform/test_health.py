@@ -41,7 +41,7 @@ def test_migrations_are_asked_for_until_all_are_applied(readiness, monkeypatch):
     assert ready()[1]["migrations"] == "ok"
 
 
-def test_a_database_that_says_nothing_is_waited_for_but_seconds(db, readiness, monkeypatch):
+def test_a_database_that_says_nothing_is_waited_for_but_seconds(db, readiness, monkeypatch, caplog):
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = {"host": "127.0.0.1", "port": silent.getsockname()[1]}
         parameters = {**connection.get_connection_params(), **address}
@@ -53,6 +53,10 @@ def test_a_database_that_says_nothing_is_waited_for_but_seconds(db, readiness, m
     assert time.monotonic() - began < 2 * asking.CONNECT_SECONDS
     assert checks["database"] != "ok"
     assert "127.0.0.1" not in str(checks)
+    # Somebody asks every minute, and is told.
+    assert not caplog.records
+    Client().post("/readyz")
+    assert caplog.records
 
 
 def test_a_statement_that_takes_too_long_is_given_up(db):
