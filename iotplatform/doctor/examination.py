@@ -44,7 +44,7 @@ def examine(checks: Sequence[Check], seconds: float = SECONDS) -> Iterator[Findi
         yield from found
         if error:
             yield problem(check.subject, _words(error, seconds), check.advice)
-            is_away = check.in_database and fault_of(error) is Fault.WAIT
+            is_away |= check.in_database and fault_of(error) is Fault.WAIT
     if left_out:
         yield warning("not looked at", f"{', '.join(left_out)}.", LEFT_OUT)
 

@@ -66,10 +66,12 @@ def test_a_database_that_does_not_answer_is_asked_once(
     with silent_server() as port, django_db_blocker.unblock():
         monkeypatch.setitem(settings, "HOST", "127.0.0.1")
         monkeypatch.setitem(settings, "PORT", port)
-        found = list(examine([*in_database, FINE], 0.2))
-    assert [each.state for each in found] == [State.PROBLEM, State.OK, State.WARNING]
+        first, second, third = in_database
+        wrong = Check("wrong", lambda: ill(KeyError("colour")), "Report it.")
+        found = list(examine([first, FINE, wrong, second, third], 0.2))
+    assert [each.subject for each in found] == ["first", "fine", "wrong", "not looked at"]
     assert found[0].said == "No answer within 0.2 seconds."
-    assert found[2].said == "second, third."
+    assert found[3].said == "second, third."
 
 
 def test_an_error_of_one_statement_keeps_no_other_from_being_made(db: None) -> None:
