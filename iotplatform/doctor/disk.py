@@ -1,5 +1,6 @@
 """Room for what comes: how large the database is, how fast it grows, and what is left."""
 
+import math
 import shutil
 from collections.abc import Iterator
 from datetime import timedelta
@@ -42,17 +43,25 @@ def growth() -> Iterator[Finding]:
         cursor.execute(SIZES, [[last_week]])
         size, of_week, wal, most, slot, directory = cursor.fetchone()
     said = f"The database has {told(size)}; readings of last week take {told(of_week)}."
-    days = None
     if directory and database.is_local() and Path(directory).is_dir():
-        free = shutil.disk_usage(directory).free
-        said += f" {told(free)} are free."
-        days = 7 * free / int(of_week) if of_week else None
-    if days is not None and days < SHORT_DAYS:
-        make = problem if days < SHORTEST_DAYS else warning
-        yield make("database size", f"{said} That is enough for {days:.0f} days.", ROOM)
+        total, _, free = shutil.disk_usage(directory)
+        yield room(said, total, free, int(of_week))
     else:
         yield ok("database size", said)
     yield write_ahead_log(wal, int(most), slot)
+
+
+def room(said: str, total: int, free: int, of_week: int) -> Finding:
+    """Whether the database can go on for as long as it takes to do something about it."""
+    said += f" {told(free)} are free."
+    days = 7 * free / of_week if of_week else math.inf
+    if days < SHORT_DAYS:
+        said += f" That is enough for {days:.0f} days."
+    if is_out(total, free) or days < SHORTEST_DAYS:
+        return problem("database size", said, ROOM)
+    if is_low(total, free) or days < SHORT_DAYS:
+        return warning("database size", said, ROOM)
+    return ok("database size", said)
 
 
 def write_ahead_log(size: int | None, most: int, slot: str | None) -> Finding:
@@ -75,14 +84,22 @@ def here() -> Iterator[Finding]:
     place = next(
         path for path in (settings.LOCAL_DIR, *settings.LOCAL_DIR.parents) if path.is_dir()
     )
-    usage = shutil.disk_usage(place)
-    said = f"{told(usage.free)} of {told(usage.total)} are free at {place}."
-    if usage.free < min(OUT, OUT_PART * usage.total):
+    total, _, free = shutil.disk_usage(place)
+    said = f"{told(free)} of {told(total)} are free at {place}."
+    if is_out(total, free):
         yield problem("disk", said, "Make room now: docker system df; journalctl --disk-usage")
-    elif usage.free < min(LOW, LOW_PART * usage.total):
+    elif is_low(total, free):
         yield warning("disk", said, "Make room: docker system df; journalctl --disk-usage")
     else:
         yield ok("disk", said)
+
+
+def is_low(total: int, free: int) -> bool:
+    return free < min(LOW, LOW_PART * total)
+
+
+def is_out(total: int, free: int) -> bool:
+    return free < min(OUT, OUT_PART * total)
 
 
 def told(size: float) -> str:

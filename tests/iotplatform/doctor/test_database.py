@@ -94,9 +94,11 @@ def test_a_clock_that_differs_is_said_with_by_how_much(monkeypatch: pytest.Monke
 def test_a_disk_that_gets_full_is_said_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
     gib = 2**30
     for free, state in ((50, OK), (3, WARNING), (0.5, PROBLEM)):
-        usage = SimpleNamespace(total=100 * gib, free=free * gib)
+        usage = (100 * gib, 0, free * gib)
         monkeypatch.setattr(shutil, "disk_usage", lambda _place, usage=usage: usage)
         assert the_only(disk.here()).state == state
+        # Of a database that has not grown for a week.
+        assert the_only([disk.room("", usage[0], usage[2], 0)]).state == state
 
 
 def test_for_how_long_the_database_has_room_is_told_by_last_week(
@@ -108,7 +110,7 @@ def test_for_how_long_the_database_has_room_is_told_by_last_week(
         cursor.execute("SELECT pg_total_relation_size(%s::regclass)", [week])
         size = cursor.fetchone()[0]
     for weeks, state in ((10, OK), (3, WARNING), (0.5, PROBLEM)):
-        usage = SimpleNamespace(total=0, free=weeks * size)
+        usage = (0, 0, weeks * size)
         monkeypatch.setattr(shutil, "disk_usage", lambda _place, usage=usage: usage)
         assert next(iter(disk.growth())).state == state
 
