@@ -14,6 +14,9 @@ from iotplatform.environment import BASE_DIR, env
 HANDED_OUT = Path("/run/secrets")
 """Where Docker puts secrets: readable by all, but only in the container that they are for."""
 
+NOT_SEEN = "There are no such files here. On the machine: ls -ld .env secrets"
+"""In a container, which is handed what is in them, they are not to be seen."""
+
 
 def configuration() -> Iterator[Finding]:
     all_found = checks.run_checks(include_deployment_checks=not settings.DEBUG)
@@ -37,8 +40,10 @@ def files() -> Iterator[Finding]:
     for path in readable:
         said = f"{path} can be read by every user of this machine."
         yield warning("secrets", said, f"chmod o-rwx {path}")
-    if not readable:
-        yield ok("secrets", "No file with secrets can be read by others.")
+    if not known:
+        yield ok("secrets", NOT_SEEN)
+    elif not readable:
+        yield ok("secrets", f"Others cannot read {', '.join(map(str, known))}.")
 
 
 def with_secrets() -> Iterator[Path]:

@@ -14,7 +14,7 @@ from django.core import checks
 
 from devices.mqtt.session import Session
 from iotplatform.doctor import broker, mail, secret
-from iotplatform.doctor.finding import Finding, State
+from iotplatform.doctor.finding import Finding, State, ok
 from iotplatform.embedded import Broker
 from tests.devices.alerts import servers
 from tests.devices.brokers.fleet import SERVICES
@@ -219,12 +219,19 @@ def test_files_with_secrets_that_others_can_read_are_named(
     monkeypatch.setenv("JWT_SECRET_FILE", str(handed))
     for file in (handed, tmp_path / ".env", tmp_path / "secret_key"):
         file.touch(0o600)
-    assert states(secret.files()) == [("secrets", OK)]
+    (fine,) = secret.files()
+    assert states([fine]) == [("secrets", OK)]
+    assert all(str(tmp_path / name) in fine.said for name in (".env", "jwt", "secret_key"))
     handed.chmod(0o644)
     (tmp_path / ".env").chmod(0o604)
     assert states(secret.files()) == [("secrets", WARNING)] * 2
     monkeypatch.setattr(secret, "HANDED_OUT", tmp_path)
     assert [each.advice for each in secret.files()] == [f"chmod o-rwx {tmp_path}/.env"]
+    # As in a container.
+    settings.DEBUG = False
+    (tmp_path / ".env").unlink()
+    (unseen,) = secret.files()
+    assert unseen == ok("secrets", secret.NOT_SEEN)
 
 
 def test_what_check_says_is_a_finding(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
