@@ -196,7 +196,7 @@ def configuration(level: str, form: str) -> dict[str, Any]:
         "disable_existing_loggers": False,
         "formatters": {"chosen": FORMATS[form]},
         "filters": {
-            "known": {"()": "django.utils.log.CallbackFilter", "callback": is_news},
+            "news": {"()": "django.utils.log.CallbackFilter", "callback": is_news},
         },
         "handlers": {"console": {"()": Handler, "formatter": "chosen"}},
         "root": {"handlers": ["console"], "level": level},
@@ -204,7 +204,7 @@ def configuration(level: str, form: str) -> dict[str, Any]:
             # In place of Django's own handlers, of which one would send the settings by e-mail.
             # What it says for its developers has statements with their values.
             "django": {"level": "INFO" if level in ("DEBUG", "NOTSET") else level},
-            "django.request": {"filters": ["known"]},
+            "django.request": {"filters": ["news"]},
             "django.server": {"propagate": True},
         },
     }

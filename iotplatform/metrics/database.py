@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import psycopg
+from django.utils import timezone
 from prometheus_client import Metric
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
@@ -18,6 +19,7 @@ from devices.models import CommandStatus, Session
 from iotplatform.asking import asking, connected
 from telemetry.partitions import TABLE
 from telemetry.reasons import Reason
+from telemetry.upkeep.jobs import jobs
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +28,7 @@ COUNTED = 1_000
 LOOKED_AT = 10_000
 """… so many open commands, and changes for the broker."""
 OPEN = (CommandStatus.QUEUED, CommandStatus.SENT, CommandStatus.ACKNOWLEDGED)
-
+UPKEEP = [job.name for job in jobs(timezone.now())]
 
 # Prometheus waits for ten.
 LONGEST_SECONDS = 5.0
@@ -45,8 +47,9 @@ class Question(NamedTuple):
     always: Sequence[str] = ()
 
     def answered(self, cursor: psycopg.Cursor[Any]) -> Metric:
-        parameters = {"counted": COUNTED, "looked_at": LOOKED_AT, "silent": SILENT_AFTER}
-        rows = cursor.execute(self.statement, {**parameters, "always": [*self.always]}).fetchall()
+        bounds = {"counted": COUNTED, "looked_at": LOOKED_AT, "silent": SILENT_AFTER}
+        names = {"always": [*self.always], "jobs": UPKEEP}
+        rows = cursor.execute(self.statement, {**bounds, **names}).fetchall()
         is_counter = self.name.endswith("_total")
         family = CounterMetricFamily if is_counter else GaugeMetricFamily
         metric = family(
@@ -156,6 +159,15 @@ QUESTIONS = [
         "upkeep_age_seconds",
         "Seconds since the job of “maintain” ended well that has not for the longest time.",
         "SELECT extract(epoch FROM now() - min(ended_at)) FROM telemetry_upkeep",
+    ),
+    # As many names as there are jobs.
+    Question(
+        "upkeep_jobs_missing",
+        "Jobs of “maintain” that never ended well; all of them before the first time.",
+        """
+        SELECT count(*) FROM unnest(%(jobs)s::text[]) AS known (job)
+        WHERE NOT EXISTS (SELECT FROM telemetry_upkeep AS ended WHERE ended.job = known.job)
+        """,
     ),
     # Of a table that is empty but for moments, no more than LOOKED_AT rows.
     Question(

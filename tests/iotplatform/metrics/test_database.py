@@ -13,6 +13,7 @@ from iotplatform.metrics import database
 from iotplatform.metrics.database import QUESTIONS, OfDatabase, Question
 from telemetry import partitions
 from telemetry.models import RejectedOverflow, Upkeep
+from telemetry.upkeep.jobs import jobs
 from tests import cast as people
 from tests.queries import plan_of
 
@@ -110,6 +111,14 @@ def test_the_job_that_ended_well_the_longest_ago_tells_the_age_of_upkeep(cast):
     for job, seconds in (("weeks_ahead", 5), ("old_weeks", 500)):
         Upkeep.objects.create(job=job, ended_at=ago(seconds), seconds=1, count=0)
     assert told()["upkeep_age_seconds",] == pytest.approx(500, abs=5)
+
+
+def test_jobs_of_upkeep_that_never_ended_well_are_counted(cast):
+    every = [job.name for job in jobs(NOW)]
+    assert told()["upkeep_jobs_missing",] == len(every)
+    for job in [*every[1:], "of another version"]:
+        Upkeep.objects.create(job=job, ended_at=NOW, seconds=1, count=0)
+    assert told()["upkeep_jobs_missing",] == 1
 
 
 def test_weeks_ahead_count_until_the_first_that_is_missing(cast):
