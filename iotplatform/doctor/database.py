@@ -12,8 +12,10 @@ OLDEST, NEWEST = 15, 18
 SETTINGS = "SELECT name, setting FROM pg_settings WHERE name = ANY(%s)"
 SAFE = {"fsync": "on", "full_page_writes": "on"}
 UNSAFE_COMMIT = "off"
-OF_DAEMONS = 16
-"""Connections of ingestor, dispatcher, upkeep, and of people who look, about."""
+OF_LIVE = 128
+"""Connections that `live` may want at once, as many as it has threads; a trial has none of it."""
+OF_OTHERS = 20
+"""Those of ingestor, dispatcher, upkeep, and of people who look, about."""
 CROWDED, FULL = 0.8, 0.95
 
 CONNECTIONS = """
@@ -107,12 +109,16 @@ def values_of(names: list[str]) -> dict[str, str]:
 
 
 def connections() -> Iterator[Finding]:
-    """Whether there are enough for all threads of all processes."""
+    """Whether there are enough for all threads of all processes (docs/postgres.md, Settings)."""
     with connection.cursor() as cursor:
         cursor.execute(CONNECTIONS)
         used, most = map(int, cursor.fetchone())
-    wanted = settings.WEB_WORKERS * settings.WEB_THREADS + OF_DAEMONS
-    said = f"{used} of {most} are in use; a web server of this configuration may want {wanted}."
+    web, live = settings.WEB_WORKERS * settings.WEB_THREADS, 0 if settings.DEBUG else OF_LIVE
+    wanted = web + live + OF_OTHERS
+    of_live = f"“live” {live}, " if live else ""
+    said = (
+        f"{used} of {most} are in use; the web server may want {web}, {of_live}others {OF_OTHERS}."
+    )
     advice = "Raise max_connections in postgresql.conf (and restart it), or lower WEB_THREADS."
     if used >= FULL * most:
         yield problem("connections", said, advice)

@@ -19,6 +19,7 @@ from telemetry.models import RejectedOverflow, Upkeep
 from telemetry.upkeep.jobs import jobs
 from tests import cast as people
 from tests.devices.alerts.fleet import ago
+from tests.iotplatform import compose
 
 pytestmark = pytest.mark.django_db
 OK, WARNING, PROBLEM = State.OK, State.WARNING, State.PROBLEM
@@ -78,6 +79,12 @@ def test_connections_that_will_not_be_enough_are_said(
 ) -> None:
     settings.WEB_WORKERS = settings.WEB_THREADS = 1
     assert the_only(database.connections()).state == OK
+    live = compose.environment(compose.load(compose.BASE), "live")
+    assert int(live["WEB_THREADS"]) == database.OF_LIVE
+    # The server of the tests has 200, some of which are reserved.
+    settings.WEB_THREADS = 60
+    for settings.DEBUG, state in ((True, OK), (False, WARNING)):
+        assert the_only(database.connections()).state == state
     settings.WEB_THREADS = 1000
     assert the_only(database.connections()).state == WARNING
     monkeypatch.setattr(database, "FULL", 0)
@@ -147,6 +154,8 @@ def test_upkeep_that_does_not_run_is_said_and_so_is_a_job_that_fails() -> None:
     )
     Upkeep.objects.filter(job="of another version").update(ended_at=ago(60 * 24 * 90))
     assert the_only(upkeep.runs()).state == OK
+    Upkeep.objects.get(job=names[2]).delete()
+    assert f"{names[2]} has never" in the_only(upkeep.runs()).said
     Upkeep.objects.filter(job=names[1]).update(ended_at=ago(60 * 51))
     assert names[1] in the_only(upkeep.runs()).said
     for days, state in ((2, WARNING), (4, PROBLEM)):
