@@ -17,6 +17,7 @@ SOON = timedelta(days=1)
 MAINTAIN = (
     "Run “manage.py maintain”, and have “maintain --due” run by itself: the service “maintenance”."
 )
+SEE = "Run “manage.py maintain” and see what it says."
 
 
 def weeks() -> Iterator[Finding]:
@@ -49,9 +50,11 @@ def runs() -> Iterator[Finding]:
     elif now - last > DAILY:
         yield warning("upkeep", said, MAINTAIN)
     elif failing := [job for job, at in ended.items() if last - at > every[job] + DAILY]:
-        advice = "Run “manage.py maintain” and see what it says."
         said = f"{failing[0]} has not ended well since {ended[failing[0]]:%Y-%m-%d %H:%M} UTC."
-        yield problem("upkeep", said, advice)
+        yield problem("upkeep", said, SEE)
+    elif never := [job for job in every if job not in ended]:
+        # Or not yet: the first run may be at work, or the job be new.
+        yield warning("upkeep", f"{never[0]} has never ended well.", SEE)
     else:
         yield ok("upkeep", said)
 

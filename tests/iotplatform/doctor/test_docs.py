@@ -18,6 +18,7 @@ from iotplatform.embedded import Broker
 from iotplatform.management.commands import doctor
 from telemetry import partitions
 from telemetry.models import Upkeep
+from telemetry.upkeep.jobs import jobs
 from tests import cast as people
 from tests.devices.alerts.fleet import ago
 from tests.iotplatform.processes import ROOT
@@ -54,7 +55,8 @@ def installation(cast: SimpleNamespace, settings: Any, tmp_path: Path) -> None:
     people.command(cast.device)
     DeviceQueue.objects.update(look_at=ago(5))
     partitions.make_ahead(timezone.now())
-    Upkeep.objects.create(job="receipts", ended_at=timezone.now(), seconds=1, count=0)
+    for job in jobs(timezone.now()):
+        Upkeep.objects.create(job=job.name, ended_at=timezone.now(), seconds=1, count=0)
     for kind, age in ((ProcessKind.INGESTOR, 0), (ProcessKind.DISPATCHER, 5.2)):
         Heartbeat.objects.create(
             name=kind, kind=kind, started_at=ago(100), beat_at=ago(age), detail={"connected": True}
