@@ -156,8 +156,6 @@ def test_upkeep_that_does_not_run_is_said_and_so_is_a_job_that_fails() -> None:
     assert the_only(upkeep.runs()).state == OK
     Upkeep.objects.get(job=names[2]).delete()
     assert f"{names[2]} has never" in the_only(upkeep.runs()).said
-    Upkeep.objects.get(job=names[2]).delete()
-    assert f"{names[2]} has never" in the_only(upkeep.runs()).said
     Upkeep.objects.filter(job=names[1]).update(ended_at=ago(60 * 51))
     assert names[1] in the_only(upkeep.runs()).said
     for days, state in ((2, WARNING), (4, PROBLEM)):
