@@ -52,8 +52,8 @@ class Tenant(models.Model):
         blank=True,
         validators=[MinValueValidator(1), validate_retention],
         help_text=_(
-            "Days that readings are kept, if fewer than the platform keeps them. What the type of "
-            "a device says goes first."
+            "Days that readings are kept, if fewer than the platform keeps them. The type of a "
+            "device may say fewer, not more."
         ),
     )
 

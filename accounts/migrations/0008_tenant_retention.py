@@ -15,7 +15,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='tenant',
             name='retention_days',
-            field=models.PositiveIntegerField(blank=True, help_text='Days that readings are kept, if fewer than the platform keeps them. What the type of a device says goes first.', null=True, validators=[django.core.validators.MinValueValidator(1), accounts.models.validate_retention], verbose_name='retention days'),
+            field=models.PositiveIntegerField(blank=True, help_text='Days that readings are kept, if fewer than the platform keeps them. The type of a device may say fewer, not more.', null=True, validators=[django.core.validators.MinValueValidator(1), accounts.models.validate_retention], verbose_name='retention days'),
         ),
         migrations.AddConstraint(
             model_name='tenant',

@@ -15,6 +15,6 @@ class Migration(migrations.Migration):
         migrations.AlterField(
             model_name='devicetype',
             name='retention_days',
-            field=models.PositiveIntegerField(blank=True, help_text='Days that readings are kept, if fewer than the platform keeps them. Empty for as long as the tenant has them kept.', null=True, validators=[django.core.validators.MinValueValidator(1), accounts.models.validate_retention], verbose_name='retention days'),
+            field=models.PositiveIntegerField(blank=True, help_text='Days that readings are kept, if fewer than the tenant has them kept, and the platform.', null=True, validators=[django.core.validators.MinValueValidator(1), accounts.models.validate_retention], verbose_name='retention days'),
         ),
     ]

@@ -183,8 +183,7 @@ class DeviceType(models.Model):
         blank=True,
         validators=[MinValueValidator(1), validate_retention],
         help_text=_(
-            "Days that readings are kept, if fewer than the platform keeps them. Empty for as long "
-            "as the tenant has them kept."
+            "Days that readings are kept, if fewer than the tenant has them kept, and the platform."
         ),
     )
     fields = models.JSONField(

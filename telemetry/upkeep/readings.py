@@ -1,5 +1,6 @@
 """How long readings are kept: whole weeks for as long as the platform keeps them, less of a device
-whose type says so, or whose tenant does."""
+whose type or tenant says so. Where both do, the fewer days hold: a tenant's admin may give a device
+any type, but what is said of the tenant is for staff to say."""
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
@@ -46,7 +47,7 @@ SELECT device.id, kept.since
 FROM devices_device AS device JOIN accounts_tenant AS tenant ON tenant.id = device.tenant_id
 LEFT JOIN devices_devicetype AS type ON type.id = device.type_id
 CROSS JOIN LATERAL (
-    SELECT coalesce(type.retention_days, tenant.retention_days) AS days
+    SELECT least(type.retention_days, tenant.retention_days) AS days
 ) AS retention
 CROSS JOIN LATERAL (SELECT %(now)s - days * interval '1 day' AS since) AS kept
 CROSS JOIN LATERAL (

@@ -67,25 +67,23 @@ def test_a_type_that_keeps_readings_no_shorter_than_the_platform_deletes_none(ke
     assert f"{KEEPS}: 0 deleted" in maintain()
 
 
-def test_a_tenant_s_days_hold_where_no_type_says_others(kept_a_week, dev):
-    Tenant.objects.update(retention_days=5)
-    assert f"{KEEPS}: 6 deleted" in maintain()
-    assert days_kept("dev-01") == [6.99, 0]
-    assert days_kept("dev-02") == [0]
-
-
-def test_a_type_may_keep_readings_longer_than_the_tenant(kept_a_week):
-    Tenant.objects.update(retention_days=1)
-    DeviceType.objects.update(retention_days=30)
+@pytest.mark.parametrize(
+    ("of_tenant", "of_type", "kept", "kept_without_type"),
+    [
+        (5, None, [0], [0]),
+        (5, 36_500, [0], [0]),
+        (29, 7, [6.99, 0], [8, 7.01, 6.99, 0]),
+    ],
+)
+def test_the_fewer_days_of_tenant_and_type_hold(
+    kept_a_week, of_tenant, of_type, kept, kept_without_type
+):
+    """An admin makes types and gives them to devices; of the tenant only staff say it."""
+    Tenant.objects.update(retention_days=of_tenant)
+    DeviceType.objects.update(retention_days=of_type)
     maintain()
-    assert days_kept("dev-01") == [8, 7.01, 6.99, 0]
-
-
-def test_a_type_that_says_nothing_leaves_it_to_the_tenant(kept_a_week):
-    Tenant.objects.update(retention_days=1)
-    DeviceType.objects.update(retention_days=None)
-    maintain()
-    assert days_kept("dev-01") == days_kept("dev-02") == [0]
+    assert days_kept("dev-01") == kept
+    assert days_kept("dev-02") == kept_without_type
 
 
 @pytest.mark.parametrize("what", [Tenant(slug="t"), DeviceType(name="sensor")])
