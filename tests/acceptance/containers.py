@@ -25,12 +25,12 @@ case "$1" in
     exec)
         shift 2
         [[ $1 == -e ]] && export "$2" && shift 2
-        [[ $1 == postgres ]] && exec "${@:2}"
-        [[ $1 == mosquitto ]] && exec cat volume/"${@: -1}" ;;
-    ps) [[ -e volume ]] && echo mosquitto; exit 0 ;;
+        [[ $1 == postgres ]] && exec "${@:2}" ;;
+    config) [[ -e volume ]] && echo mosquitto; exit 0 ;;
     run)
         case "$*" in
             "run --rm migrate") exec "$PYTHON" "$ROOT/manage.py" migrate --verbosity=0 ;;
+            *" mosquitto-accounts cat "*) exec cat volume/"${@: -1}" ;;
             *" mosquitto-accounts sh -c "*) exec sh -c "${@: -1}" ;;
             *" --entrypoint bash "*)
                 while [[ $1 != postgres || $2 != -euc ]]; do

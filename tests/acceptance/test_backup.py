@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack
@@ -102,7 +103,10 @@ class Installation:
 def check_out(directory: Path) -> Path:
     """What a backup and a restore need of the sources."""
     (directory / "deploy").mkdir(parents=True)
-    shutil.copy(ROOT / "deploy" / "backup.sh", directory / "deploy")
+    for program in ("backup.sh", "secrets.sh"):
+        shutil.copy(ROOT / "deploy" / program, directory / "deploy")
+    for file in ("docker-compose.yml", ".env.example"):
+        shutil.copy(ROOT / file, directory)
     return directory
 
 
@@ -177,6 +181,8 @@ def test_settings_certificates_and_accounts_come_back(installation: Installation
     assert (directory / "dynamic-security.json").read_text() == "who may connect"
     assert (directory / ".env").read_text() == "SECRET_KEY=kept\n"
     assert (directory / "certs" / "authority.key").read_text() == "kept as well"
+    sources = subprocess.check_output(["tar", "-tzf", installation.backup / "deploy.tar.gz"])
+    assert {"deploy/backup.sh", "docker-compose.yml"} < set(sources.decode().split())
     assert (directory / ".env").stat().st_mode & 0o077 == 0
     assert installation.backup.stat().st_mode & 0o077 == 0
 
@@ -257,10 +263,11 @@ def test_a_reader_of_the_database_reads_readings_and_no_secrets(
         assert "telemetry_telemetry" not in refused
 
 
-def test_old_backups_go_once_there_is_a_new_one(installation: Installation) -> None:
+def test_old_backups_and_remains_go_once_there_is_a_new_one(installation: Installation) -> None:
     directory = installation.backup.parent
     old, strange = directory / "20260101T000000Z", directory / "kept by hand"
-    for each in (old, strange):
+    killed = directory / "20261101T000000Z.unfinished"
+    for each in (old, killed, strange):
         each.mkdir()
         long_ago = (STARTED - timedelta(days=20)).timestamp()
         os.utime(each, (long_ago, long_ago))
@@ -270,10 +277,27 @@ def test_old_backups_go_once_there_is_a_new_one(installation: Installation) -> N
     half = installation.shell.run(f"deploy/backup.sh {directory}")
     cut.unlink()
     assert half.returncode != 0
-    assert sorted(each for each in directory.iterdir()) == [old, installation.backup, strange]
+    assert set(directory.iterdir()) == {old, killed, installation.backup, strange}
     time.sleep(1)
     new = back_up(installation.shell, directory)
-    assert sorted(each for each in directory.iterdir()) == [installation.backup, new, strange]
+    assert set(directory.iterdir()) == {installation.backup, new, strange}
+
+
+@pytest.mark.parametrize(
+    ("program", "said"),
+    [("tar", "run this as root"), ("cat", "Mosquitto's accounts could not be read")],
+)
+def test_what_cannot_be_read_is_said_before_the_database_is(
+    installation: Installation, tmp_path: Path, program: str, said: str
+) -> None:
+    fails = installation.shell.directory / "bin" / program
+    fails.write_text("#!/bin/sh\nexit 2\n")
+    fails.chmod(0o755)
+    done = installation.shell.run(f"deploy/backup.sh {tmp_path}/backups", PGHOST="/nowhere")
+    fails.unlink()
+    assert done.returncode == 1
+    assert said in done.stderr
+    assert not list((tmp_path / "backups").iterdir())
 
 
 def test_an_altered_backup_is_not_restored(installation: Installation, tmp_path: Path) -> None:
@@ -285,6 +309,31 @@ def test_an_altered_backup_is_not_restored(installation: Installation, tmp_path:
     done = installation.restored.run(block("backup.md", "restore"), BACKUP=str(copy))
     assert done.returncode != 0
     assert "FAILED" in done.stdout
+
+
+def test_indexes_are_made_anew_where_the_order_of_texts_may_be_another(
+    installation: Installation,
+) -> None:
+    before = contents(installation.restored.server, "iotplatform")
+    said = installation.restored.must(block("backup.md", "order of texts"))
+    assert said.count("REINDEX\n") == said.count("ALTER DATABASE\n") == 3
+    assert contents(installation.restored.server, "iotplatform") == before
+
+
+def test_an_upgrade_stops_at_settings_with_which_no_device_gets_in(
+    installation: Installation, tmp_path: Path
+) -> None:
+    shell, settings = installation.shell, installation.shell.directory / ".env"
+    git = shell.directory / "bin" / "git"
+    git.write_text("#!/bin/sh\n")
+    git.chmod(0o755)
+    commands = block("backup.md", "upgrade").replace("/var/backups/iotplatform", str(tmp_path))
+    settings.write_text("MQTT__ACCESS=open\n")
+    refused = shell.run(commands)
+    assert refused.returncode == 1
+    assert "both have to name the same broker" in refused.stderr
+    settings.write_text(settings.read_text().replace("=open", "=emqx"))
+    shell.must(commands.replace(str(tmp_path), f"{tmp_path}/again"))
 
 
 def test_an_empty_database_takes_the_place_of_one_that_is_there(
@@ -335,5 +384,6 @@ def test_no_block_of_the_guide_is_left_out() -> None:
     named = set(re.findall(r"<!-- ([\w ]+) -->\n```bash", guide))
     assert guide.count("```bash") == len(named)
     executed = set(re.findall(r'block\("backup.md", "([\w ]+)"\)', Path(__file__).read_text()))
-    # These two have nothing but Docker and git in them.
-    assert named - executed == {"start", "upgrade"}
+    # These have nothing in them but Docker, git, and scripts with tests of their own.
+    of_others = {"start", "upgrade from before the proxy", "upgrade to the proxy"}
+    assert named - executed == of_others
