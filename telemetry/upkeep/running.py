@@ -1,5 +1,5 @@
-"""Runs jobs one after the other: one that fails keeps no other from running, and no two processes
-do it at once."""
+"""Runs jobs one after the other: one that fails in the database keeps no other from running, and no
+two processes do it at once."""
 
 import time
 from collections.abc import Callable, Collection, Iterator
@@ -46,8 +46,11 @@ class Ended(NamedTuple):
 
 
 def run(jobs: Collection[Job]) -> Iterator[Ended]:
-    """Run jobs, and note each that ended well. Raises AnotherRuns if another process does, and
-    Django's database Error if the database itself is away."""
+    """Run jobs, and note each that ended well. Raises AnotherRuns if another process does, also
+    midway if that has cost the lock, and Django's database Error if the database itself is away.
+
+    A job that fails in the database keeps no other from running; a mistake in its code is raised.
+    """
     try:
         for job in jobs:
             # Anew for each: what failed may have cost the connection, and with it the lock.

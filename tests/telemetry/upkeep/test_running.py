@@ -20,6 +20,7 @@ from telemetry.upkeep import running
 from telemetry.upkeep.jobs import ALWAYS, Job, jobs
 from tests import cast as people
 from tests.telemetry.conftest import message
+from tests.telemetry.live.conftest import other_connection
 from tests.telemetry.upkeep.conftest import elsewhere, maintain, maintain_in_vain
 
 pytestmark = pytest.mark.django_db
@@ -160,6 +161,21 @@ def test_one_that_loses_its_connection_keeps_no_other_from_running(monkeypatch):
     said = maintain_in_vain()
     assert "tried again by the next run: receipts. All others" in said
     assert Upkeep.objects.count() == len(ALL) - 1
+
+
+@TRANSACTIONS
+def test_one_that_loses_its_lock_to_another_run_says_what_had_failed(monkeypatch):
+    with other_connection() as other:
+
+        def lose():
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_advisory_unlock_all()")
+                other.execute("SELECT pg_advisory_lock(%s)", [running.LOCK])
+                cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+
+        monkeypatch.setattr("telemetry.upkeep.jobs.readings.prune_receipts", lambda _: lose())
+        said = maintain_in_vain("--only", "receipts", "--only", "sessions")
+    assert "tried again by the next run: receipts. Another “maintain” is at work" in said
 
 
 @TRANSACTIONS
