@@ -19,6 +19,7 @@ from django.utils import timezone
 
 from devices.models import Heartbeat
 from telemetry.models import Upkeep
+from telemetry.upkeep.jobs import jobs
 from tests.acceptance.web import serving
 from tests.deploy.tls import adapted, database_url
 from tests.forks import ROOT, fork
@@ -77,7 +78,24 @@ def known(*jobs: str) -> dict[str, str]:
     return {f'up{{job="{job}",instance="{job}"}}': "1x60" for job in jobs}
 
 
+def started(*minutes: int) -> dict[str, str]:
+    """An ingestor that is started anew at each of `minutes`, each time at another address."""
+    ends = [*minutes[1:], minutes[-1] + 30]
+    return {
+        f'process_start_time_seconds{{job="ingestor",instance="10.0.0.{minute}:9100"}}': (
+            f"_x{minute} {minute}x{end - minute - 1} stale"
+        )
+        for minute, end in zip(minutes, ends, strict=True)
+    }
+
+
+def on_two(series: str, values: str) -> dict[str, str]:
+    """The same from each of two web servers."""
+    return {series.replace("web:8000", f"10.0.0.{number}:8000"): values for number in (1, 2)}
+
+
 BEAT = f'iotplatform_process_beat_age_seconds{{{WEB},kind="ingestor"}}'
+OTHERS_BEAT = BEAT.replace('kind="ingestor"', 'kind="dispatcher"')
 STARTED = f"process_start_time_seconds{{{INGESTOR}}}"
 CONNECTED = f"iotplatform_broker_connected{{{INGESTOR}}}"
 RECONNECTS = f"iotplatform_broker_reconnects_total{{{INGESTOR}}}"
@@ -96,17 +114,25 @@ ROOM = f"iotplatform_database_connections_max{{{WEB}}}"
 BYTES = f"iotplatform_database_bytes{{{WEB}}}"
 AHEAD = f"iotplatform_partitions_ahead_seconds{{{WEB}}}"
 UPKEEP = f"iotplatform_upkeep_age_seconds{{{WEB}}}"
+MISSING = f"iotplatform_upkeep_jobs_missing{{{WEB}}}"
 AWAY = f'iotplatform_http_requests_total{{{WEB},route="/live/telemetry",status="503"}}'
+UNREADY = f'iotplatform_http_requests_total{{{WEB},route="/readyz",status="503"}}'
 
 CASES = [
     Case("ProcessDown", True, 5, {f"up{{{WEB}}}": "1 1 0x10"}),
     Case("ProcessDown", False, 5, {f"up{{{WEB}}}": "1 0 1x10", EMQX: "0x10"}),
-    Case("NothingScraped", True, 10, known("web", "ingestor")),
-    Case("NothingScraped", False, 10, known("web", "ingestor", "dispatcher")),
+    Case("NothingScraped", True, 3, known("web", "ingestor", "dispatcher")),
+    Case("NothingScraped", False, 3, known("web", "live", "ingestor", "dispatcher")),
     Case("ProcessSilent", True, 5, {BEAT: "10 70 130 190 250 310"}),
+    # Forgotten after a day.
+    Case("ProcessSilent", True, 5, {OTHERS_BEAT: "5x10", ANSWERS: "1x10"}),
+    Case("ProcessSilent", False, 5, {OTHERS_BEAT: "5x10", BEAT: "5x10", ANSWERS: "1x10"}),
+    Case("ProcessSilent", False, 5, {ANSWERS: "0x10"}),
     Case("ProcessSilent", False, 5, {BEAT: "10 59 9 70 10 10"}),
     Case("RestartsInALoop", True, 30, {STARTED: "100 200 300 400 500x30"}),
+    Case("RestartsInALoop", True, 30, started(1, 6, 11, 16, 21)),
     Case("RestartsInALoop", False, 30, {STARTED: "100x10 200x30"}),
+    Case("RestartsInALoop", False, 30, started(1, 11, 21)),
     Case("NotConnected", True, 5, {CONNECTED: "1 0x10"}),
     Case("NotConnected", False, 5, {CONNECTED: "1 1 1 1 1 0"}),
     Case("ConnectionUnsteady", True, 15, {RECONNECTS: "0+1x20"}),
@@ -116,6 +142,7 @@ CASES = [
     Case("BrokerChangesWait", True, 10, {WAITING: "1x15"}),
     Case("BrokerChangesWait", False, 10, {WAITING: "3 1 0 5 2 1 0 0 0 0 0"}),
     Case("EmqxDown", True, 10, {EMQX: "1 1 0x10"}),
+    Case("EmqxDown", True, 1500, {EMQX: "1 0x1500"}),
     Case("EmqxDown", False, 10, {EMQX: "0x15"}),
     Case("EmqxQueueFull", True, 10, {DROPPED: "0x5 100x10"}),
     Case("EmqxQueueFull", False, 10, {DROPPED: "100x15"}),
@@ -127,7 +154,7 @@ CASES = [
     Case("RejectedMany", True, 40, readings(stored=90, rejected=10)),
     Case("RejectedMany", False, 40, readings(stored=970, rejected=30)),
     Case("RejectedMany", False, 40, readings(stored=2, rejected=1)),
-    Case("RejectedOverflow", True, 30, {OVERFLOW: "7x5 9x30"}),
+    Case("RejectedOverflow", True, 30, on_two(OVERFLOW, "7x5 9x30")),
     Case("RejectedOverflow", False, 30, {OVERFLOW: "7x35"}),
     Case("NotConserved", True, 10, readings(received=11, stored=9, duplicate=1)),
     Case("NotConserved", False, 10, readings(stored=8, duplicate=1, rejected=1)),
@@ -139,17 +166,16 @@ CASES = [
     Case("DatabaseFailures", False, 10, {FAILURES: "4 4 5 6x15"}),
     Case("ConnectionsFew", True, 10, {TAKEN: "85x15", ROOM: "100x15"}),
     Case("ConnectionsFew", False, 10, {TAKEN: "75x15", ROOM: "100x15"}),
-    Case("DatabaseGrows", True, 25 * 60 + 70, {BYTES: "20e9+10e6x1600"}),
+    Case("DatabaseGrows", True, 25 * 60 + 70, on_two(BYTES, "20e9+10e6x1600")),
     Case("DatabaseGrows", False, 25 * 60 + 70, {BYTES: "200e9+10e6x1600"}),
     Case("PartitionsShort", True, 15, {AHEAD: f"{3 * DAY - 1}x20"}),
     Case("PartitionsShort", False, 15, {AHEAD: f"{8 * DAY}x20"}),
     Case("UpkeepLate", True, 70, {UPKEEP: f"{2 * DAY}+60x80"}),
-    Case("UpkeepLate", True, 70, {ANSWERS: "1x80"}),
-    Case("UpkeepLate", False, 70, {UPKEEP: f"{DAY}+60x80", ANSWERS: "1x80"}),
-    Case("UpkeepLate", False, 70, {ANSWERS: "0x80"}),
+    Case("UpkeepLate", True, 70, {UPKEEP: "5x80", MISSING: "1x80"}),
+    Case("UpkeepLate", False, 70, {UPKEEP: f"{DAY}+60x80", MISSING: "20x30 0x50"}),
     Case("RequestsFail", True, 20, requests(_200=100, _500=3)),
     Case("RequestsFail", False, 20, requests(_200=1_000, _500=3, _404=100)),
-    Case("RequestsFail", False, 20, {AWAY: "0+5x60", **requests(_200=10)}),
+    Case("RequestsFail", False, 20, {AWAY: "0+5x60", UNREADY: "0+5x60", **requests(_200=10)}),
     Case("RequestsSlow", True, 30, slow(5)),
     Case("RequestsSlow", False, 30, slow(0)),
     Case("StreamsFull", True, 10, {AWAY: "0+1x15"}),
@@ -216,7 +242,8 @@ def test_links_of_the_runbook_lead_somewhere() -> None:
 
 @pytest.mark.django_db
 def test_statements_of_the_runbook_are_understood() -> None:
-    found = re.findall(r'psql -U iotplatform -c "(select.+?)"', RUNBOOK.read_text(), re.DOTALL)
+    pattern = r'psql -U postgres -d iotplatform -c "(select.+?)"'
+    found = re.findall(pattern, RUNBOOK.read_text(), re.DOTALL)
     assert len(found) == 2
     with connection.cursor() as cursor:
         for statement in found:
@@ -246,7 +273,10 @@ class Prometheus:
         own = {
             r"/run/secrets/metrics_token": str(token),
             r"_interval: 15s": "_interval: 1s",
-            **{re.escape(theirs): ours for theirs, ours in targets.items()},
+            **{
+                re.escape(asked): f"static_configs: [{{targets: ['{ours}']}}]"
+                for asked, ours in targets.items()
+            },
         }
         (directory / "alerts.yml").write_text(ALERTS.read_text())
         self._config = directory / "prometheus.yml"
@@ -296,7 +326,8 @@ class Prometheus:
 def upkeep(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
     """A platform on which “maintain” has run, for other processes to see."""
     with django_db_blocker.unblock():
-        Upkeep.objects.create(job="soon", ended_at=timezone.now(), seconds=1, count=0)
+        for job in jobs(timezone.now()):
+            Upkeep.objects.create(job=job.name, ended_at=timezone.now(), seconds=1, count=0)
         yield
         Upkeep.objects.all().delete()
         Heartbeat.objects.all().delete()
@@ -309,9 +340,11 @@ def ingesting(directory: Path, port: str, broker: str) -> Iterator[None]:
     metrics = {"METRICS_TOKEN": TOKEN, "METRICS_PORT": port}
     log = directory / "ingestor.log"
     process = fork(log, {**os.environ, **own, **metrics}, "manage.py", "run_ingestor")
-    yield
-    process.terminate()
-    process.join()
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.join()
 
 
 @pytest.mark.prometheus
@@ -323,8 +356,8 @@ def test_prometheus_is_let_in_by_its_token_and_finds_what_alerts_ask_for(
     with ingesting(tmp_path, ours, nobodys), serving(tmp_path, METRICS_TOKEN=TOKEN) as address:
         web, nobody = address.removeprefix("http://"), f"127.0.0.1:{nobodys}"
         prometheus = Prometheus(tmp_path, {
-            "web:8000": web, "live:8000": web, "ingestor:9100": f"127.0.0.1:{ours}",
-            "dispatcher:9100": nobody, "emqx:18083": nobody, "localhost:9090": nobody,
+            by_name("web", 8000): web, by_name("live", 8000): web,
+            by_name("ingestor", 9100): f"127.0.0.1:{ours}", by_name("dispatcher", 9100): nobody,
         })  # fmt: skip
         assert f"SUCCESS: {len(rules())} rules found" in prometheus.check()
         with prometheus.running():
@@ -332,7 +365,13 @@ def test_prometheus_is_let_in_by_its_token_and_finds_what_alerts_ask_for(
             wait_until(lambda: metrics_of_rules() <= names_in(prometheus))
             assert jobs_that_answer(prometheus) == {"web", "live", "ingestor"}
             # There is no broker, and no dispatcher.
-            wait_until(lambda: pending(prometheus) == {"NotConnected", "ProcessDown"})
+            expected = {"NotConnected", "ProcessDown", "ProcessSilent"}
+            wait_until(lambda: pending(prometheus) == expected)
+
+
+def by_name(service: str, port: int) -> str:
+    """How prometheus.yml has that all containers of a service are asked."""
+    return f"dns_sd_configs: [{{names: [{service}], type: A, port: {port}}}]"
 
 
 def jobs_that_answer(prometheus: Prometheus) -> set[str]:

@@ -28,6 +28,7 @@ ROOT_NEEDS = {
 OWN_ACCOUNT = {"postgres": "postgres", "mosquitto": "1883:1883", "mosquitto-accounts": "0:0"}
 """Of all others the image says it: app, emqx, nobody; of nginx, root."""
 OPEN_TO_THE_WORLD = ["80:80", "443:443", "8883:8883"]
+EXAMPLE = compose.env_file(ROOT / ".env.example")
 UNITS = {"k": 2**10, "m": 2**20, "g": 2**30, "kB": 2**10, "MB": 2**20, "GB": 2**30}
 
 
@@ -89,6 +90,29 @@ def test_what_always_runs_fits_into_four_gigabytes(base: dict[str, Any]) -> None
     assert sum(limits) < 4 * 2**30
 
 
+def test_strangers_cannot_fill_the_memory_of_the_proxy(base: dict[str, Any]) -> None:
+    """All at a time: silent connections, requests and bodies, each at its limit."""
+    config = (ROOT / "deploy/proxy/nginx.conf").read_text()
+
+    def limit(name: str) -> int:
+        found = re.findall(rf"^ *{name} (\d+)m?;$", config, re.MULTILINE)
+        assert found, name
+        return int(found[0])
+
+    # As measured; docs/https.md says so as well.
+    idle, request, of_workers = 16 * UNITS["k"], 60 * UNITS["k"], 32 * UNITS["m"]
+    connections = 2 * limit("worker_connections")
+    assert 2 * (limit("limit_conn devices") + limit("limit_conn all")) < connections
+    small, large = (UNITS["m"] * int(size) for size in (2, 33))
+    assert {"2", "33"} == set(re.findall(r"client_max_body_size (\d+)m;", config))
+    huge = limit("limit_conn huge")
+    bodies = (limit("limit_conn large") - huge) * small + huge * large
+    room = amount(base["proxy"]["tmpfs"][0].rpartition("size=")[2])
+    assert bodies < room
+    most = room + connections * idle + limit("limit_conn all") * request + of_workers
+    assert most < amount(base["proxy"]["mem_limit"])
+
+
 def test_only_the_proxy_can_be_reached_from_outside(base: dict[str, Any]) -> None:
     ports = {name: each["ports"] for name, each in base.items() if "ports" in each}
     assert ports == {"proxy": OPEN_TO_THE_WORLD}
@@ -125,11 +149,11 @@ def test_only_who_has_to_gets_out(base: dict[str, Any]) -> None:
 
 
 def test_prometheus_reaches_all_that_it_asks(base: dict[str, Any]) -> None:
-    asked = re.findall(
-        r'targets: \["([\w-]+):(\d+)"\]', (ROOT / "deploy/prometheus/prometheus.yml").read_text()
-    )
-    names = {name for name, _ in asked} - {"localhost", "alertmanager"}
-    assert {"web", "ingestor", "dispatcher"} <= names
+    config = (ROOT / "deploy/prometheus/prometheus.yml").read_text()
+    by_name = set(re.findall(r"names: \[([\w-]+)\]", config))
+    assert by_name == {"web", "live", "ingestor", "dispatcher"}
+    names = by_name | {*re.findall(r'targets: \["([\w-]+):\d+"\]', config)}
+    names -= {"localhost", "alertmanager"}
     assert all("monitoring" in base[name]["networks"] for name in names)
 
 
@@ -146,9 +170,8 @@ def test_the_database_has_a_connection_and_a_process_for_everybody(base: dict[st
     found = re.search(r"^max_connections = (\d+)$", config, re.MULTILINE)
     assert found
     most = int(found[1])
-    example = compose.env_file(ROOT / ".env.example")
     live = compose.environment(compose.load(compose.BASE), "live")
-    threads = int(example["WEB_WORKERS"]) * int(example["WEB_THREADS"]) + int(live["WEB_THREADS"])
+    threads = int(EXAMPLE["WEB_WORKERS"]) * int(EXAMPLE["WEB_THREADS"]) + int(live["WEB_THREADS"])
     assert int(live["LIVE_STREAMS"]) < int(live["WEB_THREADS"])
     # Ingestor, dispatcher, maintenance, listeners, people.
     assert threads + 40 <= most < base["postgres"]["pids_limit"]
@@ -282,3 +305,21 @@ def test_mosquitto_has_the_doors_that_proxy_and_platform_come_by(
     )
     doors = re.findall(r"^listener (.*)$", done.stdout, re.MULTILINE)
     assert doors == ["1883", compose.environment(compose.load(compose.BASE), "web")["MQTT__PORT"]]
+    # What may wait fits: 400 bytes for each message (measured) and its own, with those in flight.
+    limits = dict(re.findall(r"^(max_\w+) (\d+)$", done.stdout, re.MULTILINE))
+    waiting = int(limits["max_queued_messages"]) + int(limits["max_inflight_messages"])
+    assert limits["max_queued_messages"] == EXAMPLE["BROKER_QUEUE"]
+    most = 400 * waiting + int(limits["max_queued_bytes"]) + 65_535 * 1024
+    assert most < amount(base["mosquitto"]["mem_limit"]) * 0.75
+
+
+def test_the_accounts_are_made_where_a_running_mosquitto_is_seen(base: dict[str, Any]) -> None:
+    """Or they would be written under its hands, each time that all is started."""
+    assert set(base["mosquitto"]["networks"]) <= set(base["mosquitto-accounts"]["networks"])
+
+
+def test_scripts_that_are_mounted_have_the_lines_of_a_unix_on_every_machine() -> None:
+    mounted = sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("deploy/**/*.sh"))
+    told = ["git", "check-attr", "eol", *mounted]
+    said = subprocess.run(told, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert said == "".join(f"{path}: eol: lf\n" for path in mounted)
