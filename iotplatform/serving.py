@@ -7,7 +7,9 @@ and PORT are there what the machine around it listens on.
 import contextlib
 import os
 import shutil
+import socket
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,8 @@ from prometheus_client import multiprocess, values
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "iotplatform.settings")
 
-LARGEST_LEFT = 64 * 1024 * 1024
+LEFT_BYTES, LEFT_SECONDS = 64 * 1024 * 1024, 5.0
+"""What is read of a body after its answer, and for how long."""
 BLOCK = 64 * 1024
 MEMORY = Path("/dev/shm")
 """Files that are in no file system on disk, where the system has such a place."""
@@ -83,16 +86,45 @@ def post_fork(server: Arbiter, worker: Worker) -> None:
     values.ValueClass = values.MultiProcessValue(lambda: worker.number)
 
 
+class Left:
+    """The socket of a client for what is left of its body: no more than LEFT_BYTES, which have to
+    come within LEFT_SECONDS altogether, however little at a time."""
+
+    def __init__(self, whole: socket.socket) -> None:
+        self._whole = whole
+        self._bytes, self._end = LEFT_BYTES, time.monotonic() + LEFT_SECONDS
+
+    def recv(self, size: int) -> bytes:
+        """Raises OSError when there is too much of it, or too late."""
+        seconds = self._end - time.monotonic()
+        if seconds <= 0 or self._bytes <= 0:
+            raise TimeoutError
+        self._whole.settimeout(seconds)
+        try:
+            taken = self._whole.recv(size)
+        finally:
+            self._whole.settimeout(None)
+        self._bytes -= len(taken)
+        return taken
+
+
 def post_request(worker: Worker, request: Request, environ: Any, response: Any) -> None:
     """Take in what is left of a body that nobody read, within reason.
 
     Otherwise the connection would break under whoever still sends, the proxy above all, and the
     answer, which says that this is too large, would be lost.
     """
-    left = LARGEST_LEFT
-    with contextlib.suppress(OSError, ParseException):
-        while left > 0 and (taken := len(request.body.read(BLOCK))):
-            left -= taken
+    whole = request.unreader.sock
+    request.unreader.sock = Left(whole)
+    try:
+        while request.body.read(BLOCK):
+            pass
+    except (OSError, ParseException):
+        # Or gunicorn would wait for more of it before it closes, all other connections with it.
+        with contextlib.suppress(OSError):
+            whole.shutdown(socket.SHUT_RD)
+    finally:
+        request.unreader.sock = whole
 
 
 def child_exit(server: Arbiter, worker: Worker) -> None:
