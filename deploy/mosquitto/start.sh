@@ -1,7 +1,7 @@
 #!/bin/sh
 # Runs Mosquitto with mosquitto.conf from beside this file, and what is different in the stock image
-# “eclipse-mosquitto” of 2.0: the place of the plugin, and that others reach it over their network. In
-# compose:
+# “eclipse-mosquitto” of 2.0: the place of the plugin, that others reach it over their network, and that
+# no more messages wait than its memory holds (QUEUE). In compose:
 #
 #   user: "1883:1883"
 #   entrypoint: ["sh", "/mosquitto/config/start.sh"]
@@ -21,6 +21,7 @@ set -eu
 config=${CONFIG:-$(dirname "$0")/mosquitto.conf}
 plugin=${PLUGIN:-/usr/lib/mosquitto_dynamic_security.so}
 listener=${LISTENER:-1883}
+queue=${QUEUE:-400000}
 data=${DATA:-/var/lib/mosquitto}
 
 if ! test -r "$data/dynamic-security.json"; then
@@ -31,5 +32,7 @@ fi
 
 own=$(mktemp)
 sed -e "s|^plugin .*|plugin $plugin|" -e "s|^listener 1883 .*|listener $listener|" \
+    -e "s|^max_queued_messages .*|max_queued_messages $queue|" \
+    -e "s|^max_queued_bytes .*|max_queued_bytes $((queue * 1024))|" \
     -e "s|/var/lib/mosquitto|$data|" "$config" > "$own"
 exec mosquitto -c "$own"

@@ -8,7 +8,7 @@
 #   volumes: this folder's nginx.conf and start.sh in /etc/nginx, ./certs at /certs and ./acme at
 #            /acme, all of them read-only
 #   read_only, tmpfs /tmp (bodies of requests wait there), cap_drop ALL, cap_add as in nginx.conf
-#   healthcheck: wget -q -O /dev/null http://127.0.0.1:8080/
+#   healthcheck: curl -fsS -o /dev/null http://127.0.0.1:8080/
 #
 # Arguments: the configuration, the folder of certificates, how many seconds between two looks at it.
 set -eu
@@ -29,16 +29,15 @@ for file in fullchain.pem privkey.pem; do
     fi
 done
 
-# While only one of the two files is new they do not fit, and it is tried again.
+# While only one of the two files is new they do not fit, and it is tried again; as is what failed.
 follow() {
     known=$1
     while sleep "$seconds"; do
         now=$(look) || continue
-        if test "$now" != "$known" && nginx -q -t -c "$config"; then
-            echo "The certificate was replaced; nginx takes up the new one." >&2
-            nginx -s reload -c "$config"
-            known=$now
-        fi
+        test "$now" != "$known" || continue
+        nginx -q -t -c "$config" && nginx -s reload -c "$config" || continue
+        echo "The certificate was replaced; nginx takes up the new one." >&2
+        known=$now
     done
 }
 

@@ -3,13 +3,18 @@
 import http.client
 import http.cookiejar
 import json
+import os
 import re
+import signal
 import socket
 import ssl
+import subprocess
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
 from types import SimpleNamespace
 from typing import Any
 
@@ -22,6 +27,7 @@ from devices.bulk.files import LARGEST_FILE
 from devices.credentials.issuing import issue
 from iotplatform.rest.problems import CONTENT_TYPE, problem
 from tests import cast as people
+from tests.acceptance.ledger import wait_until
 from tests.acceptance.web import serving
 from tests.deploy.tls import HOST, Certificates, Nginx, opener
 from tests.iotplatform.processes import ROOT
@@ -207,14 +213,74 @@ def test_whoever_still_sends_what_is_refused_hears_why(site):
         assert web.makefile("rb").readline() == b"HTTP/1.1 413 Request Entity Too Large\r\n"
 
 
-def test_what_is_larger_than_anything_the_platform_takes_ends_at_the_proxy(site):
-    assert LARGEST_FILE + MEBIBYTE < 36 * MEBIBYTE
+@pytest.mark.parametrize(
+    ("path", "mebibytes"), [("/import/devices", 33), ("/devices", 2), ("/telemetry/dev-01", 2)]
+)
+def test_what_is_larger_than_anything_the_platform_takes_ends_at_the_proxy(site, path, mebibytes):
+    assert LARGEST_FILE < 33 * MEBIBYTE
+    with slowly(site, "127.0.0.1", path, mebibytes * MEBIBYTE + 1) as refused:
+        assert b" 413 " in refused.recv(100)
+
+
+@pytest.mark.parametrize(
+    "name", ["import-devices", "import-credentials", "admin:devices_device_import"]
+)
+def test_files_may_be_larger_than_all_else(site, name):
+    answer = ask(site, reverse(name), bytes(2 * MEBIBYTE + 1))
+    assert answer.status in {401, 403}
+
+
+def test_to_read_takes_no_body(site):
     proxy = http.client.HTTPSConnection(HOST, site.proxy.https, context=site.trust)
-    proxy.putrequest("POST", "/devices/import")
-    proxy.putheader("Content-Length", str(36 * MEBIBYTE + 1))
-    proxy.endheaders()
-    assert "36 MiB" in assert_is_problem(proxy.getresponse(), 413, "too_large")
-    proxy.close()
+    with closing(proxy):
+        proxy.request("GET", "/devices", iter([bytes(2000)]), encode_chunked=True)
+        assert_is_problem(proxy.getresponse(), 413, "too_large")
+
+
+def test_who_sends_slowly_takes_the_places_of_nobody_else(site):
+    """Large bodies wait in memory: so many of one address and in all that they fit."""
+    with ExitStack() as sending:
+        said: dict[Any, bytes] = {}
+
+        def send(times: int, address: str, path: str, size: int) -> list[Any]:
+            slow = (slowly(site, address, path, size) for _ in range(times))
+            return [sending.enter_context(each) for each in slow]
+
+        def answered() -> list[Any]:
+            said.update({each: said[each] + heard(each) for each in said})
+            return [each for each, answer in said.items() if b" 429 " in answer]
+
+        files = send(2, "127.0.1.1", "/import/devices", LARGEST_FILE)
+        files += send(2, "127.0.1.2", "/import/devices", LARGEST_FILE)
+        bodies = send(8, "127.0.1.1", "/devices", 2 * MEBIBYTE)
+        said.update(dict.fromkeys([*files, *bodies], b""))
+        refused = [files[1], files[3], bodies[-1]]
+        wait_until(lambda: len(answered()) >= len(refused), "the refusals")
+        assert answered() == refused
+        large = bytes(100_000)
+        assert ask(site, "/auth/login", large, Content_Type="application/json").status == 400
+        assert ask(site, "/healthz").status == 200
+
+
+@contextmanager
+def slowly(site: SimpleNamespace, address: str, path: str, size: int) -> Iterator[Any]:
+    """A connection of `address` that has sent the head of a body of `size` bytes, and no more."""
+    head = f"POST {path} HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: {size}\r\n\r\n"
+    with (
+        socket.create_connection((HOST, site.proxy.https), 20, (address, 0)) as plain,
+        site.trust.wrap_socket(plain, server_hostname=HOST) as encrypted,
+    ):
+        encrypted.sendall(head.encode())
+        yield encrypted
+
+
+def heard(connection: Any) -> bytes:
+    """What came by now."""
+    connection.setblocking(False)
+    try:
+        return bytes(connection.recv(100))
+    except ssl.SSLWantReadError:
+        return b""
 
 
 def test_a_platform_that_is_away_is_told_of_as_by_the_platform(tmp_path, certificates):
@@ -231,3 +297,26 @@ def test_all_that_the_proxy_itself_answers_has_the_shape_of_our_errors():
     for status, text in answers:
         body = json.loads(text)
         assert body == problem(int(status), body["code"], body["detail"], [])
+
+
+def test_a_certificate_is_followed_again_after_nginx_could_not_take_it(tmp_path):
+    fake = tmp_path / "nginx"
+    fake.write_text(
+        f"#!/bin/sh\ncd {tmp_path}\ncase $* in\n-q*) ;;\n"
+        "*reload*) echo reload >> log; test -e mended ;;\n*) exec sleep 20 ;;\nesac\n"
+    )
+    fake.chmod(0o755)
+    for name in ("fullchain.pem", "privkey.pem"):
+        (tmp_path / name).touch()
+    command = ["sh", str(ROOT / "deploy/proxy/start.sh"), "nginx.conf", str(tmp_path), "0.05"]
+    path = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    log = tmp_path / "log"
+    with subprocess.Popen(command, env=path, start_new_session=True) as process:
+        try:
+            # The watcher has seen the first one.
+            time.sleep(0.2)
+            (tmp_path / "privkey.pem").write_text("new")
+            wait_until(lambda: log.exists() and log.read_text().count("reload") > 1, "another try")
+            (tmp_path / "mended").touch()
+        finally:
+            os.killpg(process.pid, signal.SIGTERM)

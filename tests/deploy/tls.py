@@ -40,6 +40,12 @@ class Certificates:
         )  # fmt: skip
 
     @property
+    def serial(self) -> str:
+        command = ["openssl", "x509", "-noout", "-serial", "-in", self.server / "fullchain.pem"]
+        said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        return said.strip().removeprefix("serial=")
+
+    @property
     def trust(self) -> ssl.SSLContext:
         return ssl.create_default_context(cafile=self.ca)
 
@@ -92,7 +98,7 @@ class Nginx:
         return {
             "user nginx;": "user root;",
             "worker_processes 2;": "worker_processes 1;",
-            "worker_connections 65536;": "worker_connections 512;",
+            "worker_connections 5120;": "worker_connections 512;",
             "worker_rlimit_nofile 131072;": "",
             "/tmp/": f"{self.directory}/",
             "/dev/std(err|out)": f"{self.directory}/said",

@@ -7,8 +7,10 @@ understood; what the containers run is run without them.
 import json
 import os
 import re
+import signal
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from django.core.management import get_commands
 from jsonschema import Draft202012Validator
 
 from iotplatform.embedded import Postgres
+from tests.acceptance.ledger import wait_until
 from tests.iotplatform import compose
 from tests.iotplatform.processes import ROOT, manage
 
@@ -155,18 +158,41 @@ def test_either_broker_is_found_by_one_name_in_one_network(project: dict[str, An
         assert compose.environment(project, name)["MQTT__HOST"] == "broker"
 
 
-def test_what_fails_its_upkeep_is_not_taken_for_well(tmp_path: Path) -> None:
-    """The loop of the service ends at the first failure, and its restart is Docker's."""
+@contextmanager
+def upkeep(directory: Path, python: str) -> Iterator[subprocess.Popen[bytes]]:
+    """What the service “maintenance” runs, with a script for what `manage.py` does."""
     command = compose.load(compose.BASE)["services"]["maintenance"]["command"]
-    python = tmp_path / "python"
-    python.write_text("#!/bin/sh\necho ran >> log\ntest $(wc -l < log) -lt 2\n")
-    (tmp_path / "sleep").symlink_to("/bin/true")
-    python.chmod(0o755)
-    path = f"{tmp_path}:{os.environ['PATH']}"
-    here = [part.replace("/tmp/done", "done") for part in command]
-    subprocess.run(here, cwd=tmp_path, env={"PATH": path}, timeout=10, check=True)
-    assert (tmp_path / "log").read_text() == "ran\nran\n"
-    assert (tmp_path / "done").exists()
+    (directory / "python").write_text(f"#!/bin/sh\n{python}")
+    (directory / "python").chmod(0o755)
+    path = f"{directory}:{os.environ['PATH']}"
+    here = [part.replace("/tmp/done", "done").replace("sleep 60", "sleep 0.1") for part in command]
+    with subprocess.Popen(here, cwd=directory, env={"PATH": path}, start_new_session=True) as loop:
+        try:
+            yield loop
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(loop.pid, signal.SIGKILL)
+
+
+def test_what_fails_its_upkeep_is_not_taken_for_well_and_tries_again(tmp_path: Path) -> None:
+    with upkeep(tmp_path, "echo ran >> log\ntest ! -e done && test -e mended\n"):
+        log = tmp_path / "log"
+        wait_until(lambda: log.exists() and log.read_text().count("ran") > 1, "a second time")
+        assert not (tmp_path / "done").exists()
+        (tmp_path / "mended").touch()
+        wait_until(lambda: (tmp_path / "done").exists(), "the end")
+
+
+def test_upkeep_is_told_of_a_stop_and_awaited(tmp_path: Path) -> None:
+    """With the variable, the container's first process tells all of its group."""
+    project = compose.load(compose.BASE)
+    assert "TINI_KILL_PROCESS_GROUP" in compose.environment(project, "maintenance")
+    python = "trap 'sleep 0.1; touch ended; exit 1' TERM\ntouch began\nsleep 9 &\nwait\n"
+    with upkeep(tmp_path, python) as loop:
+        wait_until(lambda: (tmp_path / "began").exists(), "the beginning")
+        os.killpg(loop.pid, signal.SIGTERM)
+        loop.wait(5)
+        assert (tmp_path / "ended").exists()
 
 
 def test_the_demo_takes_nothing_from_an_installation_beside_it(demo: dict[str, Any]) -> None:
