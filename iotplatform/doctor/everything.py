@@ -1,11 +1,22 @@
 """All checks, in the order of the report: what others need comes before them."""
 
-from iotplatform.doctor import broker, clock, database, disk, mail, processes, secret, upkeep
+from iotplatform.doctor import (
+    broker,
+    certificates,
+    clock,
+    database,
+    disk,
+    mail,
+    processes,
+    secret,
+    upkeep,
+)
 from iotplatform.doctor.examination import Check
 
 ASK_DATABASE = "Compare DATABASE_URL, and see whether the server runs: docker compose ps postgres"
 SLOW = "The database is slow, or has other tables than this version: see the lines above."
 ASK_BROKER = "See whether the broker runs, and compare MQTT__HOST, MQTT__PORT and MQTT__TLS."
+ASK_SETTINGS = "Compare PUBLIC_URL and MQTT__DEVICES; docs/https.md has how to look by hand."
 REPORT = "This check itself failed. The rest of the report holds; please report this one."
 
 CHECKS = [
@@ -23,6 +34,7 @@ CHECKS = [
     Check("rejected messages", upkeep.overflow, SLOW, in_database=True),
     Check("broker", broker.accounts, ASK_BROKER),
     Check("EMQX", broker.management, ASK_BROKER),
+    Check("certificate", certificates.seen, ASK_SETTINGS),
     Check("ingestor", processes.ingestors, SLOW, in_database=True),
     Check("dispatcher", processes.dispatchers, SLOW, in_database=True),
     Check("queues", processes.queues, SLOW, in_database=True),
