@@ -132,7 +132,9 @@ def test_the_ingestor_tells_what_became_of_every_reading(running, published):
 
 def test_the_dispatcher_tells_what_became_of_commands(running, published):
     # The device is known by what it sent, and is not connected.
-    assert running.platform.start("send_command", "dev-01", "reboot").wait() == 0
+    uid, _msg_id = next(iter(published.promised))
+    sent = running.platform.start("send_command", uid, "reboot")
+    assert sent.wait() == 0, sent.said
     name = "iotplatform_commands_published_total"
     wait_until(lambda: scraped(running.dispatcher)[name, "no_subscriber"], "an attempt")
     assert scraped(running.dispatcher)[name, "taken"] == 0
