@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 APPS = ["accounts", "devices", "telemetry", "iotplatform"]
 """In the order of imports: each may use those before it and none after."""
 LONGEST_FILE = 400
-LONGEST_FUNCTION = 60
+LONGEST_FUNCTION = 50
 
 
 def sources(*folders: str) -> list[Path]:

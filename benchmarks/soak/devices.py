@@ -15,7 +15,6 @@ from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from multiprocessing.connection import Connection
 from multiprocessing.synchronize import Event
-from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 import paho.mqtt.client as paho
@@ -90,12 +89,7 @@ class Devices:
         self._next()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._process.kill()
         self._process.join()
 

@@ -33,54 +33,14 @@ class Command(BaseCommand):
             "once, each needs its own",
         )
         parser.add_argument("--tenant", default="t0", help="slug of the tenant they belong to")
-        tokens = parser.add_mutually_exclusive_group()
-        tokens.add_argument(
-            "--credentials",
-            type=Path,
-            metavar="FILE",
-            help="CSV or JSON with device_uid and token, as POST /credentials answers: each device "
-            "connects with its uid as user name and client id, and its token as password",
-        )
-        tokens.add_argument(
-            "--enrol",
-            metavar="KEY",
-            help="an enrolment key, which each device shows at --url to be given its token",
-        )
-        parser.add_argument(
-            "--url", type=web_address, default="http://127.0.0.1:8000", help="where devices enrol"
-        )
         parser.add_argument(
             "--interval", type=seconds, default=2.0, help="seconds between messages of a device"
         )
         parser.add_argument(
             "--count", type=positive, help="messages of each device before the end; else no end"
         )
-        for name, meaning in (
-            ("duplicates", "is sent twice"),
-            ("late", "has a time of an hour ago"),
-            ("bad", "cannot be stored"),
-        ):
-            parser.add_argument(
-                f"--{name}",
-                type=probability,
-                default=0.0,
-                help=f"how often a message {meaning}, 0 to 1",
-            )
-        parser.add_argument(
-            "--deaf",
-            type=probability,
-            nargs="?",
-            const=1.0,
-            default=0.0,
-            help="how often a command is taken and neither obeyed nor answered, 0 to 1; "
-            "without a number always",
-        )
-        parser.add_argument(
-            "--slow", type=seconds, default=0.0, help="seconds before a device begins a command"
-        )
-        parser.add_argument(
-            "--answer-twice", action="store_true", help="send every reply to a command twice"
-        )
+        add_tokens(parser)
+        add_faults(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
         uids = uids_of(options["prefix"], options["devices"])
@@ -99,6 +59,56 @@ class Command(BaseCommand):
             signal.signal(number, lambda *_: simulation.stop())
         if missing := simulation.run(options["count"]):
             raise CommandError(f"The broker has not acknowledged {missing} messages.")
+
+
+def add_tokens(parser: CommandParser) -> None:
+    """How devices prove who they are."""
+    tokens = parser.add_mutually_exclusive_group()
+    tokens.add_argument(
+        "--credentials",
+        type=Path,
+        metavar="FILE",
+        help="CSV or JSON with device_uid and token, as POST /credentials answers: each device "
+        "connects with its uid as user name and client id, and its token as password",
+    )
+    tokens.add_argument(
+        "--enrol",
+        metavar="KEY",
+        help="an enrolment key, which each device shows at --url to be given its token",
+    )
+    parser.add_argument(
+        "--url", type=web_address, default="http://127.0.0.1:8000", help="where devices enrol"
+    )
+
+
+def add_faults(parser: CommandParser) -> None:
+    """What devices do wrong, for the fields of `Faults`."""
+    for name, meaning in (
+        ("duplicates", "is sent twice"),
+        ("late", "has a time of an hour ago"),
+        ("bad", "cannot be stored"),
+    ):
+        parser.add_argument(
+            f"--{name}",
+            type=probability,
+            default=0.0,
+            help=f"how often a message {meaning}, 0 to 1",
+        )
+    parser.add_argument(
+        "--deaf",
+        type=probability,
+        nargs="?",
+        const=1.0,
+        default=0.0,
+        help="how often a command is taken and neither obeyed nor answered, 0 to 1; "
+        "without a number always",
+    )
+    parser.add_argument(
+        "--slow", type=seconds, default=0.0, help="seconds before a device begins a command"
+    )
+    parser.add_argument(
+        "--answer-twice", action="store_true", help="send every reply to a command twice"
+    )
 
 
 def tokens(options: dict[str, Any], uids: list[str]) -> dict[str, str]:
